@@ -1,0 +1,5 @@
+//! Text to statements: a lexer and a recursive descent of our own, for ksqlDB's grammar is in no published
+//! parser. Every token keeps its place, so every error names a line and a column.
+
+pub mod ast;
+pub mod error;

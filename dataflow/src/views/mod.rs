@@ -1,0 +1,3 @@
+//! The two ways out: a peek and a subscription.
+
+pub mod change;
