@@ -5,8 +5,10 @@
 //! is the values' order; [`Value`] where one cell is looked at on its own.
 
 pub mod batch;
+pub mod datetime;
 pub mod packed;
 pub mod schema;
+pub mod text;
 pub mod value;
 
 pub use batch::{Batch, Origin};
