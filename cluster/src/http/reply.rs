@@ -51,3 +51,10 @@ pub(super) fn streaming(media_type: &'static str, mut pieces: mpsc::Receiver<Byt
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
+
+/// Sends the client to another path.
+pub(super) fn redirect(path: &'static str) -> Response {
+    let mut response = empty(307);
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(path));
+    response
+}

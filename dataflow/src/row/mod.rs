@@ -6,6 +6,8 @@
 
 pub mod batch;
 pub mod datetime;
+pub mod encode;
+pub mod json;
 pub mod packed;
 pub mod schema;
 pub mod text;
