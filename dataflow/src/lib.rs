@@ -4,10 +4,10 @@
 //! statements ([`sql`]), statements to plans ([`bind`], [`plan`]), plans to dataflows ([`render`]), and what comes
 //! out of them ([`views`]).
 
-pub mod row;
-pub mod time;
-pub mod sql;
 pub mod bind;
 pub mod plan;
 pub mod render;
+pub mod row;
+pub mod sql;
+pub mod time;
 pub mod views;
