@@ -7,6 +7,7 @@
 pub mod row;
 pub mod time;
 pub mod sql;
+pub mod arrange;
 pub mod bind;
 pub mod plan;
 pub mod render;
