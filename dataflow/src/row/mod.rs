@@ -5,6 +5,8 @@
 //! is the values' order; [`Value`] where one cell is looked at on its own.
 
 pub mod batch;
+pub mod encode;
+pub mod json;
 pub mod packed;
 pub mod schema;
 pub mod value;
