@@ -12,3 +12,4 @@ pub mod bind;
 pub mod plan;
 pub mod render;
 pub mod views;
+pub mod engine;

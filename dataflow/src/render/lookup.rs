@@ -116,7 +116,7 @@ pub fn render<'scope>(
         Exchange::new(|(peer, _): &(u64, Arc<Vec<TableChange>>)| *peer),
         &name,
         move |_, _| {
-            move |(batches, _), (changes, table_frontier), output| {
+            move |(batches, stream_frontier), (changes, table_frontier), output| {
                 changes.for_each(|time, data| {
                     if let Some(epoch) = time.least() {
                         updates.entry(*epoch).or_default().extend(data.drain(..).map(|(_, c)| c));
@@ -142,6 +142,12 @@ pub fn render<'scope>(
                         session.give(copy.join(&steps::without_tombstones(&batch), &mut failed));
                         reports.borrow_mut().evaluation(&view, &failed, &batch.times);
                     }
+                }
+                // Without stream rows, changes that no row can ask to be kept apart are not hoarded.
+                let next = waiting.keys().next().copied().unwrap_or(u64::MAX);
+                let next = next.min(open).min(stream_frontier.frontier().first().copied().unwrap_or(u64::MAX));
+                while let Some(entry) = updates.first_entry().filter(|u| *u.key() < next) {
+                    entry.remove().iter().flat_map(|c| c.iter()).for_each(|change| copy.update(change));
                 }
             }
         },

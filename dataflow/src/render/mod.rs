@@ -22,6 +22,7 @@ pub mod lookup;
 pub mod port;
 pub mod sessions;
 pub mod steps;
+pub mod tables;
 pub mod windows;
 
 use crate::views::change::Bounds;
