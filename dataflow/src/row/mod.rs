@@ -7,8 +7,10 @@
 pub mod batch;
 pub mod encode;
 pub mod json;
+pub mod datetime;
 pub mod packed;
 pub mod schema;
+pub mod text;
 pub mod value;
 
 pub use batch::{Batch, Origin};
