@@ -26,7 +26,7 @@ use std::hash::BuildHasher;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::generic::operator::{empty, Operator};
 use timely::dataflow::operators::Capability;
 
 /// Partial accumulators for one worker, in the order in which they were first touched.
@@ -191,7 +191,7 @@ pub fn render<'scope>(
     let summaries = if split && combiner.grouping.window.is_some() {
         summaries(prepared.clone(), peers)
     } else {
-        timely::dataflow::operators::core::to_stream::ToStream::to_stream(std::iter::empty(), stream_scope(&prepared))
+        empty(prepared.scope())
     };
     let ordered = split && combiner.grouping.window.is_some();
     prepared.binary_frontier::<_, CapacityContainerBuilder<Vec<Parcel>>, _, _, _, _>(
@@ -231,10 +231,6 @@ pub fn render<'scope>(
             }
         },
     )
-}
-
-fn stream_scope<'scope, T: Clone + 'static>(stream: &Flow<'scope, T>) -> timely::dataflow::Scope<'scope, u64> {
-    stream.scope()
 }
 
 fn prepare<'scope>(

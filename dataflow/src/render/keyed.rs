@@ -15,7 +15,6 @@ use crate::arrange::{Accum, Store};
 use crate::row::{packed, SqlType};
 use crate::views::change::Bounds;
 use differential_dataflow::difference::Semigroup;
-use differential_dataflow::trace::implementations::BatchContainer;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -145,7 +144,7 @@ impl Kept {
             (Some(b), _) => b.start >= horizon && (from..=to).contains(&b.start),
             (None, _) => true,
         };
-        let mut take = |key: &[u8], accum: Accum, group: &mut Group<'_>, batch: &mut Chunk<'_>| {
+        let take = |key: &[u8], accum: Accum, group: &mut Group<'_>, batch: &mut Chunk<'_>| {
             let n = group_length(key, &shape.key);
             if group.key != key[..n] {
                 group.end(batch, &visible);

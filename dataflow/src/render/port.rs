@@ -78,7 +78,7 @@ impl<T: Clone + 'static> Outlet<T> {
             .unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(Pipeline, "Outlet", move |_, _| {
                 move |input, _output| {
                     input.for_each(|time, data| {
-                        if let Some(epoch) = time.least() {
+                        if let Some(epoch) = time.least().copied() {
                             sink.borrow_mut().extend(data.drain(..).map(|item| (epoch, item)));
                         }
                     });
