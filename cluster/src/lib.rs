@@ -5,6 +5,7 @@ pub mod args;
 pub mod config;
 
 pub mod command;
+pub mod mesh;
 
 pub mod metrics;
 pub mod processing_log;

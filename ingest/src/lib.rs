@@ -1,2 +1,6 @@
 //! The way in.
+//!
+//! In reading order: records as bytes ([`record`]), and what they become ([`decode`]).
+
+pub mod decode;
 pub mod record;
