@@ -5,7 +5,11 @@ pub mod args;
 pub mod config;
 
 pub mod command;
-pub mod mesh;
 
+pub mod connect;
+pub mod http;
+pub mod intake;
+
+pub mod clock;
 pub mod metrics;
 pub mod processing_log;
