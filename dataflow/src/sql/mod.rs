@@ -3,3 +3,9 @@
 
 pub mod ast;
 pub mod error;
+mod lexer;
+mod parser;
+mod words;
+
+pub use parser::{parse, parse_one};
+pub use words::nearest;
