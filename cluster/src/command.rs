@@ -25,6 +25,8 @@ pub enum Offset {
 /// One thing that all workers do, in one order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
+    /// Several, at once: what a script installs reads its topics together, from their first record on.
+    Group(Vec<Command>),
     /// A stream or table was declared. Nothing is read until a view needs it.
     Declare(Source),
     /// Start keeping a view. Its input topics are read from `offset` (tables always from the earliest).
@@ -36,8 +38,6 @@ pub enum Command {
     },
     /// Stop keeping a view, or forget a declared source.
     Drop(String),
-    /// Stop feeding a view, or go on (PAUSE, RESUME).
-    SetPaused(String, bool),
     /// Answer with the rows of a view as of the latest closed epoch.
     Peek {
         /// The request.
@@ -56,6 +56,8 @@ pub enum Command {
     },
     /// End a subscription.
     Unsubscribe(u64),
+    /// Process 0 answers HTTP here; the others forward to it.
+    Home(std::net::SocketAddr),
     /// End all workers in order.
     Stop,
 }

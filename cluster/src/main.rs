@@ -1,2 +1,3 @@
-mod command;
-fn main(){}
+//! `weir`.
+
+fn main() {}
