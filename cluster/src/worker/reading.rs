@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use weir_dataflow::plan::Source;
 use weir_dataflow::render::Reports;
 use weir_dataflow::row::Batch;
-use weir_ingest::decode::{DecodeOptions, Decoder, Reject};
+use weir_ingest::decode::{DecodeOptions, Decoder, Part, Reject};
 use weir_ingest::source::file::FileSource;
-use weir_ingest::source::kafka::KafkaTopics;
 use weir_ingest::source::memory::MemoryBroker;
 use weir_ingest::source::{Limit, Share, Source as Records, SourceError, Start as From};
 
@@ -25,8 +24,6 @@ pub struct Topics {
     pub files: Option<Files>,
     /// In the process; in a cluster, in process 0.
     pub memory: MemoryBroker,
-    /// In Kafka.
-    pub kafka: Option<KafkaTopics>,
 }
 
 /// Topics that are files.
@@ -133,8 +130,6 @@ impl Reading {
             } else {
                 Input::Elsewhere
             }
-        } else if let Some(kafka) = &topics.kafka {
-            Input::Open(Box::new(kafka.read(topic, share, from)?))
         } else {
             Input::Missing(share, local, Instant::now())
         };
@@ -192,7 +187,7 @@ impl Reading {
 /// A record that did not fit its declaration, as the processing log tells it.
 fn entry(source: &str, reject: &Reject) -> Entry {
     let (target, bytes) = match reject.part {
-        weir_ingest::decode::Part::Key => ("key", &reject.key),
+        Part::Key => ("key", &reject.key),
         _ => ("value", &reject.value),
     };
     Entry {
