@@ -6,6 +6,8 @@ pub mod config;
 
 pub mod command;
 pub mod mesh;
+pub mod worker;
+pub mod replay;
 
 pub mod metrics;
 pub mod processing_log;

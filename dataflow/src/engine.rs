@@ -26,6 +26,9 @@ use timely::worker::Worker;
 /// Where a subscription's changes go.
 pub type Deliver = Box<dyn FnMut(ChangeBatch)>;
 
+/// What looks at a stream's batches.
+pub type Tap = Box<dyn FnMut(&Batch)>;
+
 /// Records of a stream's output that are kept for those who come later.
 const RECENT: usize = 50_000;
 
@@ -59,8 +62,10 @@ struct Node {
     split: bool,
     /// Columns of the input named first that it reads; `None`: all.
     reads: Option<Vec<usize>>,
-    /// Rows that came out of it on this worker.
+    /// Rows that came out of it on this worker, since they were last asked for.
     rows: u64,
+    /// Looks at a stream's batches.
+    tap: Option<Tap>,
 }
 
 /// How an engine runs.
@@ -112,9 +117,17 @@ impl Engine {
         self.nodes.get(name).map(|n| &n.schema)
     }
 
-    /// Rows (streams) or changes that came out of each view on this worker, by name.
-    pub fn row_counts(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.nodes.iter().map(|(name, node)| (name.as_str(), node.rows))
+    /// Rows (streams) or changes (tables that somebody listens to) that came out of each node on this worker since the
+    /// last call, by name.
+    pub fn take_row_counts(&mut self) -> Vec<(String, u64)> {
+        self.nodes.iter_mut().map(|(name, node)| (name.clone(), std::mem::take(&mut node.rows))).collect()
+    }
+
+    /// Shows every batch that comes out of a stream view on this worker from now on.
+    pub fn tap(&mut self, name: &str, tap: Tap) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.tap = Some(tap);
+        }
     }
 
     /// Adds a declared source. `split`: its partitions are dealt out to several workers, batch by batch.
@@ -150,6 +163,7 @@ impl Engine {
             split,
             reads: None,
             rows: 0,
+            tap: None,
         };
         self.add(source.name.clone(), node);
     }
@@ -204,6 +218,7 @@ impl Engine {
             split,
             reads: Some(pipeline.columns.clone()),
             rows: 0,
+            tap: None,
         };
         self.add(view.name.clone(), node);
         self.prime(&view.name, replay);
@@ -251,6 +266,7 @@ impl Engine {
             split: false,
             reads: None,
             rows: 0,
+            tap: None,
         };
         self.add(name.to_owned(), node);
         self.prime(name, snapshot);
@@ -393,6 +409,9 @@ impl Engine {
                     let (frontier, items) = (outlet.frontier(), outlet.take());
                     for (epoch, batch) in &items {
                         node.rows += batch.len() as u64;
+                        if let Some(tap) = &mut node.tap {
+                            tap(batch);
+                        }
                         if keep_recent && !batch.is_empty() {
                             node.recent_records += batch.len();
                             node.recent.push_back((*epoch, batch.clone()));

@@ -4,12 +4,12 @@
 //! statements ([`sql`]), statements to plans ([`bind`], [`plan`]), state ([`arrange`]), plans to dataflows ([`render`]),
 //! what comes out of them ([`views`]), and a worker's whole of it ([`engine`]).
 
+pub mod row;
+pub mod time;
+pub mod sql;
 pub mod bind;
 pub mod plan;
 pub mod arrange;
 pub mod render;
-pub mod row;
-pub mod sql;
-pub mod time;
 pub mod views;
 pub mod engine;
