@@ -5,6 +5,8 @@ pub mod args;
 pub mod config;
 
 pub mod command;
+pub mod mesh;
+pub mod worker;
 
 pub mod connect;
 pub mod http;
@@ -13,3 +15,4 @@ pub mod intake;
 pub mod clock;
 pub mod metrics;
 pub mod processing_log;
+pub mod replay;

@@ -166,7 +166,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     let mut batches = VecDeque::new();
     for reading in &mut tables {
         while reading.is_open() && !reading.ended() {
-            counts.rejected += reading.poll(usize::MAX, &metrics, &log, &mut batches)?.rejected;
+            counts.rejected += reading.poll(&replay.topics, &metrics, &log, &mut batches)?.rejected;
             batches.drain(..).for_each(|batch| engine.send(&reading.source.name, batch));
             worker.step();
         }
@@ -176,7 +176,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     while streams.iter().any(|r| r.is_open() && !r.ended()) {
         for _ in 0..CHUNKS {
             for reading in streams.iter_mut().filter(|r| r.is_open() && !r.ended()) {
-                let polled = reading.poll(usize::MAX, &metrics, &log, &mut batches)?;
+                let polled = reading.poll(&replay.topics, &metrics, &log, &mut batches)?;
                 counts.events += polled.records;
                 counts.rejected += polled.rejected;
                 shared.progress.add(polled.records);
@@ -197,7 +197,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     let reports = engine.reports();
     counts.late = reports.late.values().sum();
     report(&reports, &metrics, &log);
-    drop(engine_output(&mut engine, replay, worker.index())?);
+    engine_output(&engine, replay, worker.index())?;
     for writer in writers {
         writer.lock().map_err(|_| anyhow!("a worker failed"))?.flush()?;
     }
@@ -288,7 +288,7 @@ fn taps(engine: &mut Engine, replay: &Replay, worker: usize) -> anyhow::Result<V
 }
 
 /// Writes this worker's rows of the tables.
-fn engine_output(engine: &mut Engine, replay: &Replay, worker: usize) -> anyhow::Result<()> {
+fn engine_output(engine: &Engine, replay: &Replay, worker: usize) -> anyhow::Result<()> {
     let Some(dir) = &replay.out else { return Ok(()) };
     for output in replay.outputs.iter().filter(|o| o.table) {
         let mut writer = create(dir, &output.name, worker)?;

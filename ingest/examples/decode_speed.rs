@@ -39,7 +39,9 @@ fn click(i: u32, turned: bool) -> String {
     let (user, status, size) = (i % 41, [200, 302, 404, 405][i as usize % 4], [278, 1289, 14096][i as usize % 3]);
     let first = format!(r#""ip":"111.{}.45.{}","userid":{user},"remote_user":"-""#, i % 250, i % 199);
     let second = format!(r#""time":"{i}","_time":{i},"request":"GET /site/user_status.html HTTP/1.1""#);
-    let third = format!(r#""status":"{status}","bytes":"{size}","referrer":"-","agent":"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)""#);
+    let third = format!(
+        r#""status":"{status}","bytes":"{size}","referrer":"-","agent":"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)""#
+    );
     if turned { format!("{{{second},{first},{third}}}") } else { format!("{{{first},{second},{third}}}") }
 }
 

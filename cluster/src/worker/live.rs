@@ -47,9 +47,6 @@ const AHEAD: Duration = Duration::from_secs(2);
 /// An idle worker looks for records and commands this often.
 const IDLE: Duration = Duration::from_millis(2);
 
-/// Bytes that a reader is asked for at once.
-const POLL: usize = 1 << 20;
-
 /// Tables that a group of commands began to read.
 struct Group {
     tables: BTreeSet<String>,
@@ -294,7 +291,9 @@ impl Live<'_> {
             if let Some(columns) = self.engine.demand(&reading.source.name) {
                 reading.demand(&columns);
             }
-            reading.open(&self.shared.config.topics, &start);
+            if let Err(e) = reading.open(&self.shared.config.topics, &start) {
+                tracing::error!(source = reading.source.name, "cannot be read: {e}");
+            }
             if reading.source.table {
                 tables.insert(reading.source.name.clone());
             }
@@ -317,7 +316,7 @@ impl Live<'_> {
     fn release(&mut self, peers: usize) {
         let mut tell = Vec::new();
         for (number, group) in &mut self.groups {
-            let read = group.tables.iter().all(|t| self.readings.get(t).is_none_or(|r| r.caught_up()));
+            let read = group.tables.iter().all(|t| self.readings.get(t).is_none_or(|r| r.ended()));
             if read && !group.told {
                 group.told = true;
                 tell.push(Ordered::TablesRead { group: *number, epoch: self.engine.epoch() });
@@ -349,7 +348,9 @@ impl Live<'_> {
         let (metrics, log) = (&self.shared.config.metrics, &self.shared.config.log);
         for (name, reading) in self.readings.iter_mut().filter(|(_, r)| !r.held) {
             let mut batches = VecDeque::new();
-            reading.poll(POLL, metrics, log, &mut batches);
+            if let Err(e) = reading.poll(&self.shared.config.topics, metrics, log, &mut batches) {
+                tracing::error!(source = name, "cannot be read: {e}");
+            }
             for batch in batches {
                 busy = true;
                 self.engine.send(name, batch);

@@ -381,12 +381,7 @@ impl Kept {
         let before = self.store.stretch(horizon);
         if self.store.first_stretch().is_some_and(|first| first < before) {
             let sessions = matches!(self.shape.windows, Windows::Sessions(_));
-            let survivors =
-                self.store.forget(before, |_, accum| sessions && !accum.is_dead() && accum.time >= horizon);
-            if !survivors.is_empty() {
-                let upper = self.store.upper();
-                self.store.insert(vec![(before, sessions::run(epoch, &survivors))], upper);
-            }
+            self.store.forget(before, |_, accum| sessions && !accum.is_dead() && accum.time >= horizon);
         }
     }
 }

@@ -60,9 +60,7 @@ pub fn apply(store: &mut Store, arrivals: &[Arrival<'_>], gap: i64) -> Outcome {
     let mut outcome = Outcome::default();
     let mut readers: BTreeMap<i64, Reader> = BTreeMap::new();
     for stretch in store.stretches() {
-        if let Some(reader) = store.read_stretch(stretch, u64::MAX) {
-            readers.insert(stretch, reader);
-        }
+        readers.insert(stretch, store.read(stretch..=stretch, u64::MAX));
     }
     for arrivals in arrivals.chunk_by(|a, b| a.group == b.group) {
         let Some(group) = arrivals.first().map(|a| a.group) else { continue };
@@ -80,7 +78,7 @@ pub fn apply(store: &mut Store, arrivals: &[Arrival<'_>], gap: i64) -> Outcome {
             push_start(&mut key, session.start);
             let update = if session.after.is_none() { Some(Accum::dead()) } else { session.delta.clone() };
             if let Some(update) = update {
-                let stretch = place(&readers, store, &key, session);
+                let stretch = place(&readers, store, session);
                 outcome.runs.entry(stretch).or_default().push((key, update));
             }
         }
@@ -91,7 +89,7 @@ pub fn apply(store: &mut Store, arrivals: &[Arrival<'_>], gap: i64) -> Outcome {
 }
 
 /// The stretch that holds a session: where it was found, for a long one may have outlived the stretch of its start.
-fn place(readers: &BTreeMap<i64, Reader>, store: &Store, _key: &[u8], session: &Touched) -> i64 {
+fn place(readers: &BTreeMap<i64, Reader>, store: &Store, session: &Touched) -> i64 {
     let own = store.stretch(session.start);
     match readers.keys().next() {
         Some(&first) => own.max(first),
