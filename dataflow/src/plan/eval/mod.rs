@@ -20,6 +20,7 @@ pub mod row;
 mod vector;
 
 pub use arithmetic::{decimal_result, rescale};
+pub(crate) use cast::parse_decimal;
 pub use cast::{can_cast, cast};
 pub use like::Pattern;
 

@@ -1,5 +1,9 @@
 //! Dates and times as text: ISO forms, complete or not, as casts and window bounds take them.
 
+mod pattern;
+
+pub use pattern::Pattern;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeZone, Timelike};
 
 const DAY_MS: i64 = 86_400_000;
