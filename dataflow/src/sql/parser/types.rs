@@ -73,7 +73,8 @@ impl Parser<'_> {
     /// `p, s)`.
     fn decimal(&mut self) -> Parsed<TypeKind> {
         let precision = self.size()?;
-        self.expect_symbol(",")?;
+        let hint = "write DECIMAL(precision, scale), such as DECIMAL(12, 2)";
+        self.expect_symbol(",").map_err(|error| error.hint(hint))?;
         let scale = self.size()?;
         self.expect_symbol(")")?;
         Ok(TypeKind::Decimal(precision, scale))
