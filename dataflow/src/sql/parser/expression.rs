@@ -289,7 +289,7 @@ impl Parser<'_> {
 
     fn call(&mut self, name: Ident) -> Parsed<ExprKind> {
         if self.is_symbol(1, "*") && self.is_symbol(2, ")") {
-            (self.bump(), self.bump(), self.bump());
+            self.skip(3);
             return Ok(ExprKind::Call { name, args: Vec::new(), star: true });
         }
         let args = self.elements("(", ")", Self::argument)?;

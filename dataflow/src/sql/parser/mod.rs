@@ -143,6 +143,12 @@ impl<'a> Parser<'a> {
         token
     }
 
+    fn skip(&mut self, tokens: usize) {
+        for _ in 0..tokens {
+            self.bump();
+        }
+    }
+
     fn at_end(&self) -> bool {
         self.token().kind == TokenKind::End
     }

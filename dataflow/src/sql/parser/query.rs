@@ -55,7 +55,7 @@ impl Parser<'_> {
         }
         if self.is_name(0) && self.is_symbol(1, ".") && self.is_symbol(2, "*") {
             let qualifier = Some(self.name()?);
-            (self.bump(), self.bump());
+            self.skip(2);
             return Ok(SelectItem::All { qualifier, span: start.to(self.last_span()) });
         }
         if let Some(base) = self.all_fields_of() {
@@ -74,7 +74,7 @@ impl Parser<'_> {
         let before = self.pos;
         let base = self.chained(Self::primary).ok();
         if base.is_some() && self.at_symbol("->") && self.is_symbol(1, "*") {
-            (self.bump(), self.bump());
+            self.skip(2);
             return base;
         }
         self.pos = before;
@@ -210,7 +210,7 @@ impl Parser<'_> {
             return Ok(Some(WindowKind::Hopping { size, advance: self.duration()? }));
         }
         if self.at_word("SESSION") && self.is_symbol(1, "(") {
-            (self.bump(), self.bump());
+            self.skip(2);
             return Ok(Some(WindowKind::Session { gap: self.duration()? }));
         }
         Ok(None)

@@ -81,7 +81,7 @@ impl Parser<'_> {
         self.syntax_error(token.span, &self.at_or_near(token)).hint(format!("define it first: DEFINE {name} = '…';"))
     }
 
-    /// ksqlDB's error for what is read and then not accepted.
+    /// ksqlDB's error for what is read and then not accepted. It counts the columns of these from 2.
     pub(super) fn refuse(&self, span: Span, message: &str) -> Diagnostic {
         let (line, column) = line_column(self.text, span.start as usize);
         let message = format!("Failed to prepare statement: line {line}:{}: {message}", column + 1);

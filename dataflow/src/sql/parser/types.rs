@@ -28,15 +28,13 @@ impl Parser<'_> {
             return Err(self.unexpected(&[]).hint("a type was expected, such as INT, STRING or ARRAY<DOUBLE>"));
         }
         if self.is_word(0, "ARRAY") && self.is_symbol(1, "<") {
-            self.bump();
-            self.bump();
+            self.skip(2);
             let element = self.type_name()?;
             self.expect_symbol(">")?;
             return Ok(TypeKind::Array(Box::new(element)));
         }
         if self.is_word(0, "MAP") && self.is_symbol(1, "<") {
-            self.bump();
-            self.bump();
+            self.skip(2);
             let key = self.type_name()?;
             self.expect_symbol(",")?;
             let value = self.type_name()?;
