@@ -1,1 +1,3 @@
-fn main(){}
+//! `weir`.
+
+fn main() {}

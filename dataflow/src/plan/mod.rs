@@ -17,6 +17,7 @@
 //! ```
 
 pub mod aggregate;
+pub mod eval;
 pub mod expr;
 pub mod functions;
 pub mod query;

@@ -1,0 +1,203 @@
+//! What the workers are told, and what they answer.
+//!
+//! The intake (process 0) turns statements and requests into [`Command`]s. Worker 0 puts them into timely's
+//! Sequencer, so every worker of every process applies the same commands in the same order. Answers travel back to
+//! worker 0 and from there through a channel to whoever asked.
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+use weir_dataflow::plan::query::RowQuery;
+use weir_dataflow::plan::{Source, View};
+use weir_dataflow::views::change::{ChangeBatch, Row};
+
+/// Where a topic's reading starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Offset {
+    /// At its first record.
+    Earliest,
+    /// At what comes from now on.
+    Latest,
+}
+
+/// One thing that all workers do, in one order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Several, at once: what a script installs reads its topics together, from their first record on.
+    Group(Vec<Command>),
+    /// A stream or table was declared. Nothing is read until a view needs it.
+    Declare(Source),
+    /// Start keeping a view. Its input topics are read from `offset` (tables always from the earliest).
+    Install {
+        /// The view.
+        view: View,
+        /// Where streams start.
+        offset: Offset,
+    },
+    /// Stop keeping a view, or forget a declared source.
+    Drop(String),
+    /// Answer with the rows of a view as of the latest closed epoch.
+    Peek {
+        /// The request.
+        id: u64,
+        /// Which rows.
+        query: RowQuery,
+    },
+    /// Send every change of a view, or every row of a stream, from now on.
+    Subscribe {
+        /// The request.
+        id: u64,
+        /// The view, or a declared stream or table.
+        input: String,
+        /// First the rows that are there: for a table its rows, for a stream what its topic still holds.
+        snapshot: bool,
+    },
+    /// End a subscription.
+    Unsubscribe(u64),
+    /// Process 0 answers HTTP here; the others forward to it.
+    Home(std::net::SocketAddr),
+    /// End all workers in order.
+    Stop,
+}
+
+/// What workers answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// Rows of a peek from one worker (all rows of the input's schema: the asker filters and projects no more than
+    /// LIMIT and projection; rows not matching `keys`, `window_starts` and `filter` are already gone).
+    Rows(u64, Vec<Row>),
+    /// That worker has sent all its rows of the peek.
+    Done(u64),
+    /// A subscription's changes.
+    Changes(u64, ChangeBatch),
+    /// The request cannot be answered.
+    Failed(u64, String),
+}
+
+/// The intake's end of the line to the workers. Cheap to clone.
+#[derive(Clone)]
+pub struct Workers {
+    commands: std::sync::mpsc::Sender<Command>,
+    /// Open requests, by id.
+    pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>,
+    next: Arc<AtomicU64>,
+    /// Workers of all processes: each answers a peek with `Done`.
+    peers: usize,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// The workers' end of the line: worker 0 takes commands and hands in answers.
+pub struct Line {
+    /// Commands to put into the Sequencer.
+    pub commands: std::sync::mpsc::Receiver<Command>,
+    /// Hands an answer to whoever asked; an answer nobody waits for any more is dropped.
+    pub answer: Box<dyn Fn(Answer) + Send>,
+}
+
+/// A running subscription; dropping it ends it.
+pub struct Subscription {
+    id: u64,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    workers: Workers,
+}
+
+impl Workers {
+    /// Both ends of a line to `peers` workers; `wake` rouses worker 0 after a command.
+    pub fn new(peers: usize, wake: Arc<dyn Fn() + Send + Sync>) -> (Workers, Line) {
+        let (commands, receiver) = std::sync::mpsc::channel();
+        let pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>> = Arc::default();
+        let answers = Arc::clone(&pending);
+        let answer = move |answer: Answer| {
+            let id = match &answer {
+                Answer::Rows(id, _) | Answer::Done(id) | Answer::Changes(id, _) | Answer::Failed(id, _) => *id,
+            };
+            if let Ok(pending) = answers.lock()
+                && let Some(asker) = pending.get(&id)
+            {
+                let _ = asker.send(answer);
+            }
+        };
+        let workers = Workers { commands, pending, next: Arc::new(AtomicU64::new(1)), peers, wake };
+        (workers, Line { commands: receiver, answer: Box::new(answer) })
+    }
+
+    /// Sends a command that has no answer.
+    pub fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+        (self.wake)();
+    }
+
+    fn request(&self) -> (u64, mpsc::UnboundedReceiver<Answer>) {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        if let Ok(mut pending) = self.pending.lock() {
+            pending.insert(id, sender);
+        }
+        (id, receiver)
+    }
+
+    fn forget(&self, id: u64) {
+        if let Ok(mut pending) = self.pending.lock() {
+            pending.remove(&id);
+        }
+    }
+
+    /// The rows of a view that a query asks for, as of one closed epoch, in no particular order across keys; rows
+    /// of one key ascend by window. Rows carry the input's schema: projection and LIMIT are the caller's.
+    ///
+    /// # Errors
+    /// The view is unknown to the workers, or the workers have ended.
+    pub async fn peek(&self, query: RowQuery) -> Result<Vec<Row>, String> {
+        let (id, mut answers) = self.request();
+        self.send(Command::Peek { id, query });
+        let (mut rows, mut done) = (Vec::new(), 0);
+        let result = loop {
+            match answers.recv().await {
+                Some(Answer::Rows(_, more)) => rows.extend(more),
+                Some(Answer::Done(_)) => {
+                    done += 1;
+                    if done == self.peers {
+                        break Ok(rows);
+                    }
+                }
+                Some(Answer::Failed(_, reason)) => break Err(reason),
+                Some(Answer::Changes(..)) => {}
+                None => break Err("the workers have ended".into()),
+            }
+        };
+        self.forget(id);
+        result
+    }
+
+    /// Subscribes to a view or a declared source.
+    pub fn subscribe(&self, input: &str, snapshot: bool) -> Subscription {
+        let (id, answers) = self.request();
+        self.send(Command::Subscribe { id, input: input.into(), snapshot });
+        Subscription { id, answers, workers: self.clone() }
+    }
+}
+
+impl Subscription {
+    /// The next closed batch of changes; `None` when the view is gone. An empty batch tells that time passed.
+    ///
+    /// # Errors
+    /// The view is unknown to the workers.
+    pub async fn next(&mut self) -> Option<Result<ChangeBatch, String>> {
+        loop {
+            match self.answers.recv().await? {
+                Answer::Changes(_, batch) => return Some(Ok(batch)),
+                Answer::Failed(_, reason) => return Some(Err(reason)),
+                Answer::Rows(..) | Answer::Done(_) => {}
+            }
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.workers.forget(self.id);
+        self.workers.send(Command::Unsubscribe(self.id));
+    }
+}

@@ -1,0 +1,13 @@
+//! The weir program, in the order in which a request meets it: what was typed, what it means, statements and
+//! queries, the ways in and out, and what is counted.
+
+pub mod args;
+pub mod config;
+
+pub mod command;
+pub mod mesh;
+pub mod worker;
+pub mod replay;
+
+pub mod metrics;
+pub mod processing_log;
