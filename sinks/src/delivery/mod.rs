@@ -9,20 +9,22 @@
 //! What is left out on purpose: the queue does not outlive the process. After a restart the engine's bindings make
 //! the same batches again, and the sinks recognise what they already have.
 
+mod intake;
 mod queue;
 pub mod retry;
+mod task;
+#[cfg(test)]
+mod tests;
 
 pub use queue::Bounds;
 
-use crate::{Chunk, Progress, Rejected, Sink, SinkError, Target};
-use queue::{Queue, weight};
-use retry::{Backoff, Retry};
-use std::future::Future;
-use std::io;
-use std::pin::pin;
+use crate::{Rejected, Sink, Target};
+use intake::Intake;
+use retry::Backoff;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use task::Task;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -132,31 +134,8 @@ impl Delivery {
             delivered_to: zero(),
             state: Mutex::new(State::Running),
         });
-        let intake = Intake {
-            receiver,
-            arrived: Vec::new(),
-            open: true,
-            queue: Some(Queue::new(options.queue.clone())),
-            broken: None,
-            table: target.table,
-            piece: options.write_rows.clamp(1, 2_000),
-            shared: shared.clone(),
-        };
-        let task = Task {
-            view: target.view.clone(),
-            sink,
-            intake,
-            orders,
-            // The first flush has no rows: the sink connects and makes ready, and its troubles show early.
-            held: Some(Held::default()),
-            attempts: 0,
-            retrying_since: None,
-            failed: None,
-            on_rejected,
-            random: options.seed,
-            options,
-            shared: shared.clone(),
-        };
+        let intake = Intake::new(receiver, &options, target.table, shared.clone());
+        let task = Task::new(target.view.clone(), sink, intake, orders, options, on_rejected, shared.clone());
         let task = runtime.spawn(task.run());
         DeliveryHandle { sender, wanted, shared, task }
     }
@@ -258,4 +237,3 @@ impl Shared {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 }
-
