@@ -94,7 +94,8 @@ impl Decoder {
                 ),
             )
         };
-        let value = PartReader { time_required: !source.table, ..value };
+        let mut value = value;
+        value.time_required = !source.table;
         let mut decoder = Decoder {
             topic: topic.topic.as_str().into(),
             table: source.table,
