@@ -4,6 +4,7 @@
 //! connecting waits for ever, for anyone: here both sides say who they are before timely gets the socket, a stranger is
 //! turned away, and waiting has an end.
 
+use crate::config::Shape;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -23,6 +24,17 @@ pub struct Place {
     /// How long to wait for the others.
     pub patience: Duration,
 }
+
+impl Place {
+    /// Of a checked command line.
+    pub fn new(shape: &Shape) -> Self {
+        let hosts = if shape.processes > 1 { shape.hosts.clone() } else { Vec::new() };
+        Place { workers: shape.workers, process: shape.process, hosts, patience: PATIENCE }
+    }
+}
+
+/// How long processes wait for one another.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why processes did not meet.
 #[derive(Debug, thiserror::Error)]

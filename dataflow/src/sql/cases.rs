@@ -14,6 +14,7 @@ pub(super) struct Script {
 }
 
 /// All scripts.
+#[allow(clippy::disallowed_methods, reason = "a test, not the engine, asks where there are more scripts")]
 pub(super) fn scripts() -> Vec<Script> {
     let Some(paths) = std::env::var_os("WEIR_CASES") else { return Vec::new() };
     let mut scripts = Vec::new();

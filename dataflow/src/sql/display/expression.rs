@@ -18,11 +18,13 @@ impl Display for Expr {
 
 /// The predicates that ksqlDB keeps, and its messages quote, as NOT and the predicate without it.
 fn is_negated(kind: &ExprKind) -> bool {
-    match kind {
-        ExprKind::Between { negated, .. } | ExprKind::In { negated, .. } | ExprKind::Like { negated, .. } => *negated,
-        ExprKind::Binary { op, .. } => *op == BinaryOp::NotDistinct,
-        _ => false,
-    }
+    matches!(
+        kind,
+        ExprKind::Between { negated: true, .. }
+            | ExprKind::In { negated: true, .. }
+            | ExprKind::Like { negated: true, .. }
+            | ExprKind::Binary { op: BinaryOp::NotDistinct, .. }
+    )
 }
 
 /// The expression; in `{:#}` without the NOT of a predicate.
@@ -153,22 +155,25 @@ fn unary(f: &mut Formatter<'_>, negative: bool, operand: &Expr) -> fmt::Result {
 }
 
 fn begins_with_minus(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Unary { negative, .. } => *negative,
-        ExprKind::Literal(Literal::Integer(number)) => *number < 0,
-        ExprKind::Literal(Literal::Bigint(number)) => *number < 0,
-        ExprKind::Literal(Literal::Decimal(text) | Literal::Double(text)) => text.starts_with('-'),
-        ExprKind::Field { base, .. } | ExprKind::Subscript { base, .. } => begins_with_minus(base),
-        _ => false,
+    if let ExprKind::Field { base, .. } | ExprKind::Subscript { base, .. } = &expr.kind {
+        return begins_with_minus(base);
     }
+    if let ExprKind::Literal(Literal::Decimal(text) | Literal::Double(text)) = &expr.kind {
+        return text.starts_with('-');
+    }
+    matches!(
+        expr.kind,
+        ExprKind::Unary { negative: true, .. }
+            | ExprKind::Literal(Literal::Integer(i32::MIN..0) | Literal::Bigint(i64::MIN..0))
+    )
 }
 
 /// What `->` or `[` follows, in brackets where it would otherwise be read as something else.
 fn postfix_base(f: &mut Formatter<'_>, base: &Expr) -> fmt::Result {
-    let unsafe_bare = match &base.kind {
-        ExprKind::Literal(_) | ExprKind::Unary { .. } | ExprKind::Lambda { .. } | ExprKind::Unit(_) => true,
-        ExprKind::Column { qualifier: None, name } => !name.quoted && name.name == "ARRAY",
-        _ => false,
+    let unsafe_bare = if let ExprKind::Column { qualifier: None, name } = &base.kind {
+        !name.quoted && name.name == "ARRAY"
+    } else {
+        matches!(base.kind, ExprKind::Literal(_) | ExprKind::Unary { .. } | ExprKind::Lambda { .. } | ExprKind::Unit(_))
     };
     if unsafe_bare && !f.alternate() { enclosed(f, "(", base, ")") } else { base.fmt(f) }
 }

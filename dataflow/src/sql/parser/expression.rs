@@ -134,7 +134,7 @@ impl Parser<'_> {
     /// A sign and what it stands before; a minus before a number belongs to the number.
     fn signed(&mut self) -> Parsed<Expr> {
         let negative = self.at_symbol("-");
-        if !negative && !self.at_symbol("+") || negative && is_number(self.look(1).kind) {
+        if !negative && !self.at_symbol("+") || negative && self.look(1).kind.is_number() {
             return self.primary();
         }
         let start = self.bump().span;
@@ -365,20 +365,21 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Parsed<Option<Literal>> {
         let start = self.token().span;
-        let negative = self.at_symbol("-") && is_number(self.look(1).kind);
+        let negative = self.at_symbol("-") && self.look(1).kind.is_number();
         let token = self.look(usize::from(negative));
-        if !is_number(token.kind) {
+        if !token.kind.is_number() {
             return Ok(None);
         }
         let text = format!("{}{}", if negative { "-" } else { "" }, self.text_of(token));
-        let literal = match token.kind {
-            TokenKind::Decimal => Some(Literal::Decimal(text.clone())),
-            TokenKind::Double if text.parse().is_ok_and(f64::is_finite) => Some(Literal::Double(text.clone())),
-            TokenKind::Double => {
-                let error = self.refuse(start, &format!("Number overflows DOUBLE: {text}"));
-                return Err(error.hint("a DOUBLE goes up to 1.7976931348623157E308"));
-            }
-            _ => text.parse().map(Literal::Integer).or_else(|_| text.parse().map(Literal::Bigint)).ok(),
+        let literal = if token.kind == TokenKind::Decimal {
+            Some(Literal::Decimal(text.clone()))
+        } else if token.kind == TokenKind::Integer {
+            text.parse().map(Literal::Integer).or_else(|_| text.parse().map(Literal::Bigint)).ok()
+        } else if text.parse().is_ok_and(f64::is_finite) {
+            Some(Literal::Double(text.clone()))
+        } else {
+            let error = self.refuse(start, &format!("Number overflows DOUBLE: {text}"));
+            return Err(error.hint("a DOUBLE goes up to 1.7976931348623157E308"));
         };
         if literal.is_none() {
             let hint = "whole numbers go up to 9223372036854775807; with a point it is a DECIMAL";
@@ -390,10 +391,6 @@ impl Parser<'_> {
         self.bump();
         Ok(literal)
     }
-}
-
-fn is_number(kind: TokenKind) -> bool {
-    matches!(kind, TokenKind::Integer | TokenKind::Decimal | TokenKind::Double)
 }
 
 fn comparison(symbol: &str) -> Option<BinaryOp> {

@@ -254,18 +254,16 @@ impl Parser<'_> {
     pub(super) fn whole_number(&mut self, otherwise: &str) -> Parsed<u64> {
         let negative = self.at_symbol("-");
         let token = self.look(usize::from(negative));
-        match token.kind {
-            TokenKind::Integer if !negative => {
-                self.bump();
-                let text = self.text_of(token);
-                text.parse().map_err(|_| self.refuse(token.span, &format!("Invalid numeric literal: {text}")))
-            }
-            TokenKind::Integer | TokenKind::Decimal | TokenKind::Double => {
-                let hint = "write a number without sign, point and exponent";
-                Err(self.refuse(self.token().span, otherwise).hint(hint))
-            }
-            _ => Err(self.unexpected(&["INTEGER_VALUE"])),
+        if !token.kind.is_number() {
+            return Err(self.unexpected(&["INTEGER_VALUE"]));
         }
+        if negative || token.kind != TokenKind::Integer {
+            let hint = "write a number without sign, point and exponent";
+            return Err(self.refuse(self.token().span, otherwise).hint(hint));
+        }
+        self.bump();
+        let text = self.text_of(token);
+        text.parse().map_err(|_| self.refuse(token.span, &format!("Invalid numeric literal: {text}")))
     }
 
     fn limit(&mut self, push: bool) -> Parsed<u64> {
@@ -316,11 +314,11 @@ impl Parser<'_> {
     fn all_in_brackets(&self) -> bool {
         let mut open = 0;
         for (index, token) in self.tokens.iter().enumerate().skip(self.pos) {
-            match token.kind {
-                TokenKind::Symbol("(") => open += 1,
-                TokenKind::Symbol(")") => open -= 1,
-                TokenKind::Symbol(";") | TokenKind::End => return false,
-                _ => {}
+            if let TokenKind::Symbol(symbol) = token.kind {
+                open += i32::from(symbol == "(") - i32::from(symbol == ")");
+            }
+            if matches!(token.kind, TokenKind::Symbol(";") | TokenKind::End) {
+                return false;
             }
             if open == 0 {
                 let after = self.tokens.get(index + 1).map(|token| token.kind);

@@ -69,10 +69,10 @@ impl Parser<'_> {
             return self.undefined(token);
         }
         let error = self.unexpected(&["IDENTIFIER"]);
-        match token.kind {
-            TokenKind::String => error.hint("names stand in backquotes or without quotes, only texts in single quotes"),
-            _ => error,
+        if token.kind == TokenKind::String {
+            return error.hint("names stand in backquotes or without quotes, only texts in single quotes");
         }
+        error
     }
 
     /// The error that a variable is left where variables should have been replaced.

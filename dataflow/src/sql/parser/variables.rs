@@ -33,14 +33,10 @@ pub fn parse_with(text: &str, variables: &mut Variables) -> (Vec<Statement>, Vec
             Some(statement) => statement,
             None => parser.statement_and_semicolon()?,
         };
-        match &statement.kind {
-            StatementKind::Define(name, value) => {
-                variables.insert(name.name.clone(), value.clone());
-            }
-            StatementKind::Undefine(name) => {
-                variables.remove(&name.name);
-            }
-            _ => {}
+        if let StatementKind::Define(name, value) = &statement.kind {
+            variables.insert(name.name.clone(), value.clone());
+        } else if let StatementKind::Undefine(name) = &statement.kind {
+            variables.remove(&name.name);
         }
         Ok(statement)
     })
@@ -103,10 +99,12 @@ fn replace(text: &str, tokens: &[Token], part: Span, variables: &Variables) -> P
     let (mut replaced, mut edits) = (String::new(), Vec::new());
     let mut at = part.start as usize;
     for token in tokens {
-        let found = match token.kind {
-            TokenKind::Variable => vec![token.span],
-            TokenKind::String => variables_in(text, token.span),
-            _ => continue,
+        let found = if token.kind == TokenKind::Variable {
+            vec![token.span]
+        } else if token.kind == TokenKind::String {
+            variables_in(text, token.span)
+        } else {
+            continue;
         };
         for variable in found {
             let name = slice(text, variable.start as usize + 2, variable.end as usize - 1);
@@ -164,14 +162,13 @@ fn bare(text: &str, variable: Span, name: &str, value: Option<&String>) -> Parse
 /// True for the text of one name or one literal.
 fn is_one(value: &str) -> bool {
     let tokens = lex(value);
-    let number = |kind| matches!(kind, TokenKind::Integer | TokenKind::Decimal | TokenKind::Double);
     match tokens.iter().map(|token| token.kind).collect::<Vec<_>>().as_slice() {
         [TokenKind::Word, TokenKind::End] => {
             let word = value.trim();
             !words::is_reserved(word) || ["TRUE", "FALSE", "NULL"].iter().any(|w| w.eq_ignore_ascii_case(word))
         }
         [TokenKind::Quoted | TokenKind::String | TokenKind::DigitWord, TokenKind::End] => true,
-        [number_kind, TokenKind::End] | [TokenKind::Symbol("-"), number_kind, TokenKind::End] => number(*number_kind),
+        [number, TokenKind::End] | [TokenKind::Symbol("-"), number, TokenKind::End] => number.is_number(),
         _ => false,
     }
 }
