@@ -7,7 +7,12 @@ pub mod config;
 pub mod command;
 pub mod mesh;
 pub mod worker;
-pub mod replay;
 
+pub mod connect;
+pub mod http;
+pub mod intake;
+
+pub mod clock;
 pub mod metrics;
 pub mod processing_log;
+pub mod replay;

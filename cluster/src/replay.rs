@@ -5,13 +5,15 @@
 //! part of `DIR/VIEW.jsonl`, and worker 0 puts the parts together.
 
 use crate::command::{Command, Offset};
+use crate::config::{ReplayConfig, Streams};
+use crate::intake::script;
 use crate::mesh::{self, Place};
 use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
-use crate::worker::reading::{report, Reading, Start, Topics};
+use crate::worker::reading::{report, Files, Reading, Start, Topics};
 use anyhow::{anyhow, bail, Context};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -23,7 +25,9 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::worker::Worker;
 use timely::WorkerConfig;
+use weir_dataflow::bind::Bound;
 use weir_dataflow::engine::{Engine, Options};
+use weir_dataflow::plan::ViewKind;
 use weir_dataflow::render::port::{Inlet, Outlet};
 use weir_dataflow::row::{Batch, Schema, Value};
 use weir_dataflow::row::json::{write_json, write_string};
@@ -56,6 +60,56 @@ pub struct Output {
     pub table: bool,
     /// Its rows have windows.
     pub windowed: bool,
+}
+
+impl Replay {
+    /// What a command line asks for: its scripts read and bound.
+    ///
+    /// # Errors
+    /// All errors of the scripts, each with its place; or a script cannot be read.
+    pub fn new(config: &ReplayConfig) -> anyhow::Result<Replay> {
+        let (mut commands, mut views) = (Vec::new(), Vec::new());
+        let mut read = BTreeSet::new();
+        for bound in script::bind_files(&config.scripts)? {
+            match bound {
+                Bound::Source(source) => commands.push(Command::Declare(source)),
+                Bound::View(view) => {
+                    let pipeline = view.pipeline();
+                    read.insert(pipeline.input.clone());
+                    views.push(Output {
+                        name: view.name.clone(),
+                        schema: view.schema.clone(),
+                        table: !matches!(view.kind, ViewKind::Stream(_)),
+                        windowed: view.is_windowed(),
+                    });
+                    commands.push(Command::Install { view, offset: Offset::Earliest });
+                }
+                Bound::Nothing(_) | Bound::Other | Bound::Type { .. } => {}
+                Bound::Insert(view) => bail!("INSERT INTO '{}' cannot be replayed", view.name),
+                Bound::InsertValues(_) | Bound::Pull(_) | Bound::Push(_) | Bound::Drop(_) | Bound::Alter { .. } => {
+                    bail!("a script to be replayed declares sources and views; queries and changes have no place in it")
+                }
+            }
+        }
+        let outputs = views.into_iter().filter(|view| match config.streams {
+            _ if view.table => true,
+            Streams::All => true,
+            Streams::Leaf => !read.contains(&view.name),
+            Streams::None => false,
+        });
+        let files = Files {
+            paths: config.topics.iter().cloned().collect(),
+            timestamp_field: config.timestamp_field.clone(),
+            chunk: Some(config.chunk_bytes as u64),
+        };
+        Ok(Replay {
+            commands,
+            outputs: outputs.collect(),
+            out: config.out.clone(),
+            place: Place::new(&config.shape),
+            topics: Topics { files: Some(files), ..Topics::default() },
+        })
+    }
 }
 
 /// What came of it: the last line printed.

@@ -173,10 +173,7 @@ impl Engine {
     /// # Errors
     /// It reads something that is not there, or asks for what the engine does not do.
     pub fn install(&mut self, worker: &mut Worker, view: &View, replay: bool) -> Result<(), String> {
-        let pipeline = match &view.kind {
-            ViewKind::Stream(p) | ViewKind::Table(p) => p,
-            ViewKind::Aggregate(a) => &a.input,
-        };
+        let pipeline = view.pipeline();
         let input = self.nodes.get(&pipeline.input).ok_or_else(|| format!("'{}' is not there", pipeline.input))?;
         let table_input = input.kept.is_some();
         let (input_schema, split) = (input.schema.clone(), input.split);
@@ -208,7 +205,7 @@ impl Engine {
         });
         let node = Node {
             schema: view.schema.clone(),
-            windowed: matches!(&view.kind, ViewKind::Aggregate(a) if a.window.is_some()),
+            windowed: view.is_windowed(),
             dataflow: Some(dataflow),
             inputs: built.inputs,
             out: built.out,

@@ -23,8 +23,9 @@ impl Intake {
                 return self.drop_connector(&name.name, *if_exists).await.map(Some);
             }
             StatementKind::Terminate(query) => return self.terminate(number, query).await.map(Some),
-            StatementKind::Pause(query) => return self.set_paused(number, query, true).map(Some),
-            StatementKind::Resume(query) => return self.set_paused(number, query, false).map(Some),
+            StatementKind::Pause(_) | StatementKind::Resume(_) => {
+                return Err("weir does not support PAUSE and RESUME of queries: TERMINATE ends one".into());
+            }
             _ => {}
         }
         let catalog = self.catalog();
@@ -112,7 +113,6 @@ impl Intake {
         let topic = self.catalog().get(name).map(|e| e.topic().topic.clone()).unwrap_or_default();
         self.workers().send(Command::Drop(name.clone()));
         self.end_output(name).await;
-        lock(&self.0.paused).remove(name);
         self.metrics().forget_view(name);
         self.metrics().forget_source(name);
         if *delete_topic {
@@ -146,7 +146,7 @@ impl Intake {
             match inserting {
                 Some(inserting) => inserting.stop(),
                 None => {
-                    self.workers().send(Command::SetPaused(name.clone(), true));
+                    self.workers().send(Command::Drop(name.clone()));
                     self.end_output(&name).await;
                 }
             }
@@ -156,20 +156,6 @@ impl Intake {
         }
         let id = self.shown(query);
         Ok(self.done(number, format!("terminate/`{id}`/execute"), "Query terminated.".into(), None))
-    }
-
-    fn set_paused(&self, number: &mut u64, query: &QueryRef, paused: bool) -> Result<Body, String> {
-        for (id, name) in self.meant(query)? {
-            let view = if lock(&self.0.inserting).contains_key(&id) { id.clone() } else { name };
-            if paused {
-                lock(&self.0.paused).insert(id);
-            } else {
-                lock(&self.0.paused).remove(&id);
-            }
-            self.workers().send(Command::SetPaused(view, paused));
-        }
-        let (verb, message) = if paused { ("pause", "Query paused.") } else { ("resume", "Query resumed.") };
-        Ok(self.done(number, format!("{verb}/`{}`/execute", self.shown(query)), message.into(), None))
     }
 
     fn shown(&self, query: &QueryRef) -> String {

@@ -8,6 +8,9 @@ use weir_dataflow::plan::{Format, KeyWindow, View, ViewKind};
 use weir_dataflow::row::Schema;
 use weir_dataflow::time::WindowSpec;
 
+/// The state of every query that is listed.
+const RUNNING: &str = "RUNNING";
+
 /// A format's name.
 pub(super) fn format_name(format: Format) -> &'static str {
     match format {
@@ -57,22 +60,16 @@ fn view_window(view: &View) -> Option<&'static str> {
 }
 
 impl Intake {
-    /// `RUNNING` or `PAUSED`.
-    pub(super) fn query_state(&self, view: &View) -> &'static str {
-        if lock(&self.0.paused).contains(&view.query_id) { "PAUSED" } else { "RUNNING" }
-    }
-
     /// A persistent query in a list.
     pub(super) fn query_info(&self, catalog: &Catalog, view: &View) -> QueryInfo {
-        let state = self.query_state(view);
         QueryInfo {
             query_string: statement_of(catalog, view),
             sinks: vec![view.name.clone()],
             sink_kafka_topics: vec![view.topic.topic.clone()],
             id: view.query_id.clone(),
-            status_count: BTreeMap::from([(state.to_owned(), 1)]),
+            status_count: BTreeMap::from([(RUNNING.to_owned(), 1)]),
             query_type: "PERSISTENT",
-            state: state.into(),
+            state: RUNNING.into(),
         }
     }
 
@@ -83,9 +80,9 @@ impl Intake {
             sinks: Vec::new(),
             sink_kafka_topics: Vec::new(),
             id: id.clone(),
-            status_count: BTreeMap::from([("RUNNING".to_owned(), 1)]),
+            status_count: BTreeMap::from([(RUNNING.to_owned(), 1)]),
             query_type: "PUSH",
-            state: "RUNNING".into(),
+            state: RUNNING.into(),
         };
         lock(&self.0.clients).iter().map(info).collect()
     }
@@ -160,9 +157,8 @@ impl Intake {
     /// A persistent query in full.
     pub(super) fn query_description(&self, catalog: &Catalog, view: &View) -> QueryDescription {
         let mut description = described(view, &statement_of(catalog, view));
-        let state = self.query_state(view);
-        description.state = Some(state.into());
-        description.ksql_host_query_status.insert("weir".into(), state.into());
+        description.state = Some(RUNNING.into());
+        description.ksql_host_query_status.insert("weir".into(), RUNNING.into());
         description
     }
 }

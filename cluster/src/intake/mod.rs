@@ -35,7 +35,7 @@ use entity::{CommandStatus, Entity};
 use failure::{Code, Failure};
 use serde::Serialize;
 use session::Session;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -83,8 +83,6 @@ struct Inner {
     changes: tokio::sync::Mutex<u64>,
     /// How each change went, by its command's id.
     statuses: Mutex<BTreeMap<String, StatementStatus>>,
-    /// Persistent queries that were told to wait.
-    paused: Mutex<BTreeSet<String>>,
     /// Push queries that run.
     clients: Mutex<BTreeMap<String, Client>>,
     /// Tasks that write views' changes to Kafka.
@@ -134,7 +132,6 @@ impl Intake {
             parts,
             changes: tokio::sync::Mutex::new(0),
             statuses: Mutex::default(),
-            paused: Mutex::default(),
             clients: Mutex::default(),
             outputs: Mutex::default(),
             inserting: Mutex::default(),

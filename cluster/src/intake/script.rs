@@ -6,9 +6,12 @@
 
 use super::session::Session;
 use super::variables;
+use anyhow::{Context, anyhow};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use crate::command::Offset;
+use std::path::PathBuf;
 use weir_dataflow::bind::{Bound, Catalog, bind};
 use weir_dataflow::sql::ast::{Statement, StatementKind};
 use weir_dataflow::sql::error::{Diagnostic, Span};
@@ -82,6 +85,31 @@ pub fn judge(
         }
     }
     judged
+}
+
+/// What the statements of script files mean, file after file.
+///
+/// # Errors
+/// A file cannot be read; or all errors of all files, each with its place.
+pub fn bind_files(paths: &[PathBuf]) -> anyhow::Result<Vec<Bound>> {
+    let (mut catalog, mut session) = (Catalog::default(), Session::with_offset(Offset::Earliest));
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    for path in paths {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let (statements, mut errors) = read(&text, &session);
+        for (i, bound) in judge(&catalog, &mut session, &text, &statements, &errors) {
+            match bound {
+                Ok(bound) => {
+                    catalog.add(&bound, &statements[i].text);
+                    all.push(bound);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.sort_by_key(|e| e.span);
+        wrong.extend(errors.iter().map(|e| e.render(&path.display().to_string(), &text)));
+    }
+    if wrong.is_empty() { Ok(all) } else { Err(anyhow!(wrong.join("\n"))) }
 }
 
 /// Takes SET and its like into the session.

@@ -17,7 +17,7 @@ use timely::synchronization::Sequencer;
 use timely::worker::Worker;
 use tokio::sync::watch;
 use weir_dataflow::engine::{Engine, Options};
-use weir_dataflow::plan::{Source, Step, View, ViewKind};
+use weir_dataflow::plan::{Source, Step, View};
 use weir_dataflow::render::port::Inlet;
 
 /// What the workers of a process share.
@@ -250,23 +250,23 @@ impl Live<'_> {
     }
 
     fn install(&mut self, worker: &mut Worker, mut view: View, offset: Offset) {
-        let tables: Vec<String> = pipeline(&view)
+        let tables: Vec<String> = view.pipeline()
             .steps
             .iter()
             .filter_map(|s| if let Step::Lookup(l) = s { Some(l.table.clone()) } else { None })
             .collect();
         tables.iter().for_each(|table| self.want(table, Offset::Earliest));
-        let input = pipeline(&view).input.clone();
+        let input = view.pipeline().input.clone();
         let begun_before = self.readings.get(&input).is_some_and(|r| r.group != self.group);
         if begun_before && offset == Offset::Earliest && self.sources.get(&input).is_some_and(|s| !s.table) {
             // Its records so far have gone by: they are read again, for this view alone.
             let mut again = self.sources[&input].clone();
             again.name = format!("{input} from the beginning for {}", view.name);
             self.engine.declare(worker, &again, false);
-            pipeline_mut(&mut view).input = again.name.clone();
+            view.pipeline_mut().input = again.name.clone();
             self.sources.insert(again.name.clone(), again);
         }
-        let input = pipeline(&view).input.clone();
+        let input = view.pipeline().input.clone();
         self.want(&input, offset);
         if let Err(reason) = self.engine.install(worker, &view, offset == Offset::Earliest) {
             tracing::error!(view = view.name, "cannot be kept: {reason}");
@@ -370,21 +370,6 @@ impl Live<'_> {
 
 fn subscription(id: u64) -> String {
     format!("subscription {id}")
-}
-
-/// The pipeline that a view reads its rows through.
-fn pipeline(view: &View) -> &weir_dataflow::plan::Pipeline {
-    match &view.kind {
-        ViewKind::Stream(p) | ViewKind::Table(p) => p,
-        ViewKind::Aggregate(a) => &a.input,
-    }
-}
-
-fn pipeline_mut(view: &mut View) -> &mut weir_dataflow::plan::Pipeline {
-    match &mut view.kind {
-        ViewKind::Stream(p) | ViewKind::Table(p) => p,
-        ViewKind::Aggregate(a) => &mut a.input,
-    }
 }
 
 /// Rows in pieces that travel well.

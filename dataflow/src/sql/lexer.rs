@@ -8,7 +8,7 @@ use super::error::Span;
 
 /// A piece of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token {
+pub(super) struct Token {
     /// What it is.
     pub kind: TokenKind,
     /// Where it stands.
@@ -17,7 +17,7 @@ pub struct Token {
 
 /// The kinds of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenKind {
+pub(super) enum TokenKind {
     /// A letter or `_`, then letters, digits, `_` and `@`.
     Word,
     /// A digit, then letters, digits, `_` and `@`: a name as well (`1R0`).
@@ -42,9 +42,15 @@ pub enum TokenKind {
     End,
 }
 
+impl TokenKind {
+    pub(super) fn is_number(self) -> bool {
+        matches!(self, TokenKind::Integer | TokenKind::Decimal | TokenKind::Double)
+    }
+}
+
 /// Why something is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub(super) enum Flaw {
     /// A character that begins nothing.
     Character,
     /// `'text` without an end.
@@ -64,7 +70,7 @@ const SYMBOLS: [&str; 25] = [
 /// The tokens of a text, the last one [`TokenKind::End`]. White space and comments are left out.
 ///
 /// A string or name without an end is taken to end with its line, so that what follows is read as it was meant.
-pub fn lex(text: &str) -> Vec<Token> {
+pub(super) fn lex(text: &str) -> Vec<Token> {
     let mut tokens = Vec::with_capacity(text.len() / 5 + 1);
     let mut at = 0;
     loop {
@@ -186,10 +192,8 @@ mod tests {
 
     fn shown(text: &str) -> Vec<String> {
         let shown = |token: &Token| {
-            let kind = match token.kind {
-                TokenKind::Symbol(_) => "symbol".to_owned(),
-                kind => format!("{kind:?}"),
-            };
+            let symbol = matches!(token.kind, TokenKind::Symbol(_));
+            let kind = if symbol { "symbol".to_owned() } else { format!("{:?}", token.kind) };
             format!("{kind} {}", &text[token.span.start as usize..token.span.end as usize])
         };
         lex(text).iter().map(shown).collect()

@@ -1,5 +1,8 @@
 //! Which words are no names, and which word was meant.
 
+use super::error::Span;
+use super::lexer::{Token, TokenKind, lex};
+
 /// Words that need quotes to be a name, because a statement could not be read otherwise. All are reserved in
 /// ksqlDB too, which reserves some more (SIZE, TOPIC, …) that are plain names here.
 #[rustfmt::skip]
@@ -18,11 +21,10 @@ pub(super) fn is_reserved(word: &str) -> bool {
 
 /// True when the name is read back as itself without quotes.
 pub(super) fn is_plain(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    let first = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
-    bytes.next().is_some_and(first)
-        && bytes.all(|byte| first(byte) || byte.is_ascii_digit() || byte == b'@')
-        && !is_reserved(name)
+    let folded = !name.bytes().any(|byte| byte.is_ascii_lowercase());
+    let token = |kind| Token { kind, span: Span { start: 0, end: u32::try_from(name.len()).unwrap_or(u32::MAX) } };
+    let one = |kind| lex(name).first() == Some(&token(kind));
+    folded && (one(TokenKind::Word) && !is_reserved(name) || one(TokenKind::DigitWord))
 }
 
 /// The candidate that was most likely meant by a misspelt word; none when nothing is near.
@@ -72,7 +74,7 @@ mod tests {
 
     #[test]
     fn plain_names_need_no_quotes() {
-        assert!(["A", "_TIME", "TIME", "SIZE", "A1@B"].into_iter().all(is_plain));
-        assert!(!["", "a", "1A", "SELECT", "A-B", "Ä"].into_iter().any(is_plain));
+        assert!(["A", "_TIME", "TIME", "SIZE", "A1@B", "1R"].into_iter().all(is_plain));
+        assert!(!["", "a", "1", "1E3", "SELECT", "A-B", " A", "A ", "Ä"].into_iter().any(is_plain));
     }
 }

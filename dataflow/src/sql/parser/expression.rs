@@ -12,10 +12,7 @@ const OR: u8 = 1;
 
 impl Parser<'_> {
     pub(super) fn expression(&mut self) -> Parsed<Expr> {
-        if self.depth == 0 {
-            self.chain = 0;
-        }
-        self.nested(|parser| parser.boolean(OR))
+        self.chained(|parser| parser.boolean(OR))
     }
 
     fn boolean(&mut self, loosest: u8) -> Parsed<Expr> {
@@ -46,12 +43,12 @@ impl Parser<'_> {
 
     /// A value, and at most one predicate about it.
     fn predicate(&mut self) -> Parsed<Expr> {
-        let operand = self.value()?;
+        let operand = self.arithmetic(1)?;
         if let TokenKind::Symbol(symbol) = self.token().kind
             && let Some(op) = comparison(symbol)
         {
             self.bump();
-            let right = self.value()?;
+            let right = self.arithmetic(1)?;
             return Ok(binary(op, operand, right));
         }
         if self.eat_word("IS") {
@@ -64,13 +61,13 @@ impl Parser<'_> {
         let start = operand.span;
         let operand = Box::new(operand);
         let kind = if self.eat_word("BETWEEN") {
-            let low = Box::new(self.value()?);
+            let low = Box::new(self.arithmetic(1)?);
             self.expect_word("AND")?;
-            ExprKind::Between { operand, low, high: Box::new(self.value()?), negated }
+            ExprKind::Between { operand, low, high: Box::new(self.arithmetic(1)?), negated }
         } else if self.eat_word("IN") {
             ExprKind::In { operand, list: self.bracketed(Self::expression)?, negated }
         } else if self.eat_word("LIKE") {
-            let pattern = Box::new(self.value()?);
+            let pattern = Box::new(self.arithmetic(1)?);
             let escape = if self.eat_word("ESCAPE") { Some(self.escape()?) } else { None };
             ExprKind::Like { operand, pattern, escape, negated }
         } else if negated {
@@ -92,7 +89,7 @@ impl Parser<'_> {
             return Err(self.unexpected(if negated { &["NULL", "DISTINCT"] } else { &["NULL", "NOT", "DISTINCT"] }));
         }
         self.expect_word("FROM")?;
-        let right = self.value()?;
+        let right = self.arithmetic(1)?;
         Ok(binary(if negated { BinaryOp::NotDistinct } else { BinaryOp::Distinct }, operand, right))
     }
 
@@ -108,10 +105,7 @@ impl Parser<'_> {
 
     /// An expression without predicates and boolean operators; those need brackets here.
     pub(super) fn value(&mut self) -> Parsed<Expr> {
-        if self.depth == 0 {
-            self.chain = 0;
-        }
-        self.arithmetic(1)
+        self.chained(|parser| parser.arithmetic(1))
     }
 
     fn arithmetic(&mut self, loosest: u8) -> Parsed<Expr> {
@@ -140,7 +134,7 @@ impl Parser<'_> {
     /// A sign and what it stands before; a minus before a number belongs to the number.
     fn signed(&mut self) -> Parsed<Expr> {
         let negative = self.at_symbol("-");
-        if !negative && !self.at_symbol("+") || negative && is_number(self.look(1).kind) {
+        if !negative && !self.at_symbol("+") || negative && self.look(1).kind.is_number() {
             return self.primary();
         }
         let start = self.bump().span;
@@ -157,7 +151,7 @@ impl Parser<'_> {
                 self.bump();
                 ExprKind::Field { base: Box::new(base), field: self.name()? }
             } else if self.eat_symbol("[") {
-                let index = Box::new(self.nested(Self::value)?);
+                let index = Box::new(self.value()?);
                 self.expect_symbol("]")?;
                 ExprKind::Subscript { base: Box::new(base), index }
             } else {
@@ -267,7 +261,7 @@ impl Parser<'_> {
     }
 
     fn case(&mut self) -> Parsed<ExprKind> {
-        let operand = if self.at_word("WHEN") { None } else { Some(Box::new(self.nested(Self::value)?)) };
+        let operand = if self.at_word("WHEN") { None } else { Some(Box::new(self.value()?)) };
         let mut branches = Vec::new();
         while self.eat_word("WHEN") {
             let condition = self.expression()?;
@@ -295,7 +289,7 @@ impl Parser<'_> {
 
     fn call(&mut self, name: Ident) -> Parsed<ExprKind> {
         if self.is_symbol(1, "*") && self.is_symbol(2, ")") {
-            (self.bump(), self.bump(), self.bump());
+            self.skip(3);
             return Ok(ExprKind::Call { name, args: Vec::new(), star: true });
         }
         let args = self.elements("(", ")", Self::argument)?;
@@ -371,17 +365,21 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Parsed<Option<Literal>> {
         let start = self.token().span;
-        let negative = self.at_symbol("-") && is_number(self.look(1).kind);
+        let negative = self.at_symbol("-") && self.look(1).kind.is_number();
         let token = self.look(usize::from(negative));
-        if !is_number(token.kind) {
+        if !token.kind.is_number() {
             return Ok(None);
         }
         let text = format!("{}{}", if negative { "-" } else { "" }, self.text_of(token));
-        let literal = match token.kind {
-            TokenKind::Decimal => Some(Literal::Decimal(text.clone())),
-            TokenKind::Double if text.parse().is_ok_and(f64::is_finite) => Some(Literal::Double(text.clone())),
-            TokenKind::Double => return Err(self.refuse(start, &format!("Number overflows DOUBLE: {text}"))),
-            _ => text.parse().map(Literal::Integer).or_else(|_| text.parse().map(Literal::Bigint)).ok(),
+        let literal = if token.kind == TokenKind::Decimal {
+            Some(Literal::Decimal(text.clone()))
+        } else if token.kind == TokenKind::Integer {
+            text.parse().map(Literal::Integer).or_else(|_| text.parse().map(Literal::Bigint)).ok()
+        } else if text.parse().is_ok_and(f64::is_finite) {
+            Some(Literal::Double(text.clone()))
+        } else {
+            let error = self.refuse(start, &format!("Number overflows DOUBLE: {text}"));
+            return Err(error.hint("a DOUBLE goes up to 1.7976931348623157E308"));
         };
         if literal.is_none() {
             let hint = "whole numbers go up to 9223372036854775807; with a point it is a DECIMAL";
@@ -393,10 +391,6 @@ impl Parser<'_> {
         self.bump();
         Ok(literal)
     }
-}
-
-fn is_number(kind: TokenKind) -> bool {
-    matches!(kind, TokenKind::Integer | TokenKind::Decimal | TokenKind::Double)
 }
 
 fn comparison(symbol: &str) -> Option<BinaryOp> {

@@ -10,17 +10,20 @@ mod query;
 mod report;
 mod statement;
 mod types;
+mod variables;
+
+pub use variables::{Variables, parse_with, substitute};
 
 use super::ast::{Ident, Statement};
 use super::error::{Diagnostic, Span};
-use super::lexer::{Token, TokenKind, lex, unquote};
+use super::lexer::{Flaw, Token, TokenKind, lex, unquote};
 use super::words;
 
 /// How deep brackets, types and operators may nest. What walks the tree later recurses, on stacks of any thread.
 const MAX_DEPTH: u32 = 200;
 
 /// How many operators, fields or joins may hang in one chain (`a + b + …`), which is as deep as it is long.
-const MAX_CHAIN: u32 = 1000;
+const MAX_CHAIN: u32 = 500;
 
 /// Words that begin a statement, in the order in which they are offered for a misspelt one.
 const STATEMENTS: [&str; 19] = [
@@ -55,22 +58,7 @@ type Parsed<T> = Result<T, Diagnostic>;
 ///
 /// Spans are byte ranges of `text`. The last semicolon may be missing, and empty statements are skipped.
 pub fn parse(text: &str) -> (Vec<Statement>, Vec<Diagnostic>) {
-    let mut parser = Parser::new(text);
-    let (mut statements, mut errors) = (Vec::new(), Vec::new());
-    loop {
-        while parser.eat_symbol(";") {}
-        if parser.at_end() {
-            return (statements, errors);
-        }
-        let start = parser.pos;
-        match parser.statement_and_semicolon() {
-            Ok(statement) => statements.push(statement),
-            Err(error) => {
-                errors.push(error);
-                parser.skip_statement(start);
-            }
-        }
-    }
+    Parser::new(text).script(Parser::statement_and_semicolon)
 }
 
 /// The one statement of a text.
@@ -100,8 +88,8 @@ struct Parser<'a> {
     pos: usize,
     /// How many rules that contain themselves are open.
     depth: u32,
-    /// How many links the chains of the outermost open expression have.
-    chain: u32,
+    /// How many links the chains of the outermost open expression have, inside of one.
+    chain: Option<u32>,
     /// Words that would have been taken at `pos`.
     wanted: Vec<&'static str>,
     /// Index of the last token that was taken for an alias without AS, which a misspelt keyword is too.
@@ -110,7 +98,26 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Self {
-        Parser { text, tokens: lex(text), pos: 0, depth: 0, chain: 0, wanted: Vec::new(), alias: None }
+        Parser { text, tokens: lex(text), pos: 0, depth: 0, chain: None, wanted: Vec::new(), alias: None }
+    }
+
+    /// All statements and errors, each statement by `one`.
+    fn script(mut self, mut one: impl FnMut(&mut Self) -> Parsed<Statement>) -> (Vec<Statement>, Vec<Diagnostic>) {
+        let (mut statements, mut errors) = (Vec::new(), Vec::new());
+        loop {
+            while self.eat_symbol(";") {}
+            if self.at_end() {
+                return (statements, errors);
+            }
+            let start = self.pos;
+            match one(&mut self) {
+                Ok(statement) => statements.push(statement),
+                Err(error) => {
+                    errors.push(error);
+                    self.skip_statement(start);
+                }
+            }
+        }
     }
 
     /// The token `ahead` places after the next one.
@@ -134,6 +141,12 @@ impl<'a> Parser<'a> {
         }
         self.wanted.clear();
         token
+    }
+
+    fn skip(&mut self, tokens: usize) {
+        for _ in 0..tokens {
+            self.bump();
+        }
     }
 
     fn at_end(&self) -> bool {
@@ -278,20 +291,41 @@ impl<'a> Parser<'a> {
         result
     }
 
+    /// A rule that begins an expression, or goes on with one.
+    fn chained<T>(&mut self, rule: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        let outer = self.chain;
+        self.chain = outer.or(Some(0));
+        let result = self.nested(rule);
+        if outer.is_none() {
+            self.chain = None;
+        }
+        result
+    }
+
     /// One link more in a chain.
     fn link(&mut self) -> Parsed<()> {
-        self.chain += 1;
-        if self.chain > MAX_CHAIN { Err(self.too_large()) } else { Ok(()) }
+        let links = self.chain.unwrap_or_default() + 1;
+        self.chain = Some(links);
+        if links > MAX_CHAIN { Err(self.too_large()) } else { Ok(()) }
+    }
+
+    /// True when the next word begins statements.
+    fn at_start(&self) -> bool {
+        STATEMENTS.iter().any(|word| self.is_word(0, word))
     }
 
     /// Past the next semicolon, or to a word that only begins statements, if the semicolon before it is missing.
     fn skip_statement(&mut self, start: usize) {
-        (self.depth, self.chain, self.alias) = (0, 0, None);
+        (self.depth, self.chain, self.alias) = (0, None, None);
         while !self.at_end() && !self.eat_symbol(";") {
             if self.pos > start && STARTS.iter().any(|word| self.is_word(0, word)) {
                 return;
             }
-            self.bump();
+            let token = self.bump();
+            let open = matches!(token.kind, TokenKind::Bad(Flaw::OpenString | Flaw::OpenName));
+            if open && self.text_of(token).trim_end().ends_with(';') {
+                return;
+            }
         }
     }
 }

@@ -55,7 +55,7 @@ impl Parser<'_> {
         }
         if self.is_name(0) && self.is_symbol(1, ".") && self.is_symbol(2, "*") {
             let qualifier = Some(self.name()?);
-            (self.bump(), self.bump());
+            self.skip(2);
             return Ok(SelectItem::All { qualifier, span: start.to(self.last_span()) });
         }
         if let Some(base) = self.all_fields_of() {
@@ -71,11 +71,10 @@ impl Parser<'_> {
 
     /// The `base` of `base->*`; nothing is read when something else stands next.
     fn all_fields_of(&mut self) -> Option<Expr> {
-        self.chain = 0;
         let before = self.pos;
-        let base = self.nested(Self::primary).ok();
+        let base = self.chained(Self::primary).ok();
         if base.is_some() && self.at_symbol("->") && self.is_symbol(1, "*") {
-            (self.bump(), self.bump());
+            self.skip(2);
             return base;
         }
         self.pos = before;
@@ -211,7 +210,7 @@ impl Parser<'_> {
             return Ok(Some(WindowKind::Hopping { size, advance: self.duration()? }));
         }
         if self.at_word("SESSION") && self.is_symbol(1, "(") {
-            (self.bump(), self.bump());
+            self.skip(2);
             return Ok(Some(WindowKind::Session { gap: self.duration()? }));
         }
         Ok(None)
@@ -226,7 +225,7 @@ impl Parser<'_> {
     /// A number and a unit.
     pub(super) fn duration(&mut self) -> Parsed<Duration> {
         let start = self.token().span;
-        let number = self.whole_number("a duration")?;
+        let number = self.whole_number("A duration is a whole number that is not negative")?;
         let units = [
             ("SECONDS", Unit::Seconds),
             ("SECOND", Unit::Seconds),
@@ -251,21 +250,20 @@ impl Parser<'_> {
         Err(error.hint("a unit was expected: DAYS, HOURS, MINUTES, SECONDS or MILLISECONDS"))
     }
 
-    /// A number without a sign, a point or an exponent.
-    pub(super) fn whole_number(&mut self, of: &str) -> Parsed<u64> {
+    /// A number without a sign, a point or an exponent; what to say of one with them.
+    pub(super) fn whole_number(&mut self, otherwise: &str) -> Parsed<u64> {
         let negative = self.at_symbol("-");
         let token = self.look(usize::from(negative));
-        match token.kind {
-            TokenKind::Integer if !negative => {
-                self.bump();
-                let text = self.text_of(token);
-                text.parse().map_err(|_| self.refuse(token.span, &format!("Invalid numeric literal: {text}")))
-            }
-            TokenKind::Integer | TokenKind::Decimal | TokenKind::Double => Err(self
-                .refuse(self.token().span, &format!("Value must be integer for command: {of}"))
-                .hint("write a whole number that is not negative")),
-            _ => Err(self.unexpected(&["INTEGER_VALUE"])),
+        if !token.kind.is_number() {
+            return Err(self.unexpected(&["INTEGER_VALUE"]));
         }
+        if negative || token.kind != TokenKind::Integer {
+            let hint = "write a number without sign, point and exponent";
+            return Err(self.refuse(self.token().span, otherwise).hint(hint));
+        }
+        self.bump();
+        let text = self.text_of(token);
+        text.parse().map_err(|_| self.refuse(token.span, &format!("Invalid numeric literal: {text}")))
     }
 
     fn limit(&mut self, push: bool) -> Parsed<u64> {
@@ -277,7 +275,7 @@ impl Parser<'_> {
             );
             return Err(Diagnostic::at(self.token().span.to(self.look(1).span), message).hint("write LIMIT 0 or more"));
         }
-        self.whole_number("LIMIT")
+        self.whole_number("Value must be integer for command: LIMIT")
     }
 
     fn emit(&mut self) -> Parsed<Option<Emit>> {
@@ -316,11 +314,11 @@ impl Parser<'_> {
     fn all_in_brackets(&self) -> bool {
         let mut open = 0;
         for (index, token) in self.tokens.iter().enumerate().skip(self.pos) {
-            match token.kind {
-                TokenKind::Symbol("(") => open += 1,
-                TokenKind::Symbol(")") => open -= 1,
-                TokenKind::Symbol(";") | TokenKind::End => return false,
-                _ => {}
+            if let TokenKind::Symbol(symbol) = token.kind {
+                open += i32::from(symbol == "(") - i32::from(symbol == ")");
+            }
+            if matches!(token.kind, TokenKind::Symbol(";") | TokenKind::End) {
+                return false;
             }
             if open == 0 {
                 let after = self.tokens.get(index + 1).map(|token| token.kind);

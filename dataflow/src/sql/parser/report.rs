@@ -27,7 +27,7 @@ impl Parser<'_> {
             _ => self.at_or_near(token),
         };
         let error = self.syntax_error(token.span, &detail);
-        match self.guess().or_else(|| expectation(expected)) {
+        match self.guess() {
             Some(hint) => error.hint(hint),
             None => error,
         }
@@ -69,10 +69,10 @@ impl Parser<'_> {
             return self.undefined(token);
         }
         let error = self.unexpected(&["IDENTIFIER"]);
-        match token.kind {
-            TokenKind::String => error.hint("names stand in backquotes or without quotes, only texts in single quotes"),
-            _ => error,
+        if token.kind == TokenKind::String {
+            return error.hint("names stand in backquotes or without quotes, only texts in single quotes");
         }
+        error
     }
 
     /// The error that a variable is left where variables should have been replaced.
@@ -81,7 +81,7 @@ impl Parser<'_> {
         self.syntax_error(token.span, &self.at_or_near(token)).hint(format!("define it first: DEFINE {name} = '…';"))
     }
 
-    /// ksqlDB's error for what is read and then not accepted.
+    /// ksqlDB's error for what is read and then not accepted. It counts the columns of these from 2.
     pub(super) fn refuse(&self, span: Span, message: &str) -> Diagnostic {
         let (line, column) = line_column(self.text, span.start as usize);
         let message = format!("Failed to prepare statement: line {line}:{}: {message}", column + 1);
@@ -126,7 +126,9 @@ impl Parser<'_> {
     /// The keyword that was probably meant by the next word, or by the alias before it.
     fn guess(&self) -> Option<String> {
         let token = self.token();
+        let keyword = words::is_reserved(self.text_of(token)) || self.at_start();
         if token.kind == TokenKind::Word
+            && !keyword
             && let Some(meant) = words::nearest(self.text_of(token), self.wanted.iter().copied())
         {
             return Some(format!("did you mean {meant}?"));
@@ -136,20 +138,4 @@ impl Parser<'_> {
         let meant = words::nearest(text, self.wanted.iter().copied())?;
         Some(format!("did you mean {meant} where '{text}' stands?"))
     }
-}
-
-fn expectation(expected: &[&str]) -> Option<String> {
-    let name = |what: &&str| match *what {
-        "STRING" => "a string in single quotes".to_owned(),
-        "INTEGER_VALUE" => "a whole number".to_owned(),
-        "IDENTIFIER" => "a name".to_owned(),
-        "TYPE STRING" => "STRING".to_owned(),
-        word if word.starts_with(|c: char| c.is_ascii_alphabetic()) => word.to_owned(),
-        symbol => format!("'{symbol}'"),
-    };
-    let (last, before) = expected.split_last()?;
-    if before.is_empty() {
-        return Some(format!("{} was expected", name(last)));
-    }
-    Some(format!("{} or {} was expected", before.iter().map(name).collect::<Vec<_>>().join(", "), name(last)))
 }

@@ -41,10 +41,6 @@ impl Parser<'_> {
         self.text.get(span.start as usize..span.end as usize).unwrap_or_default().to_owned()
     }
 
-    fn at_start(&self) -> bool {
-        super::STATEMENTS.iter().any(|word| self.is_word(0, word))
-    }
-
     fn statement_kind(&mut self) -> Parsed<StatementKind> {
         if self.is_word(0, "SELECT") {
             return Ok(StatementKind::Query(self.query()?));
@@ -333,8 +329,13 @@ impl Parser<'_> {
             self.expect_word("BEGINNING")?;
         }
         let every = self.eat_word("INTERVAL") || self.eat_word("SAMPLE");
-        let interval = if every { Some(self.whole_number("INTERVAL")?) } else { None };
-        let limit = if self.eat_word("LIMIT") { Some(self.whole_number("LIMIT")?) } else { None };
+        let interval =
+            if every { Some(self.whole_number("Value must be integer for command: INTERVAL")?) } else { None };
+        let limit = if self.eat_word("LIMIT") {
+            Some(self.whole_number("Value must be integer for command: LIMIT")?)
+        } else {
+            None
+        };
         Ok(StatementKind::Print { topic, from_beginning, interval, limit })
     }
 

@@ -28,15 +28,13 @@ impl Parser<'_> {
             return Err(self.unexpected(&[]).hint("a type was expected, such as INT, STRING or ARRAY<DOUBLE>"));
         }
         if self.is_word(0, "ARRAY") && self.is_symbol(1, "<") {
-            self.bump();
-            self.bump();
+            self.skip(2);
             let element = self.type_name()?;
             self.expect_symbol(">")?;
             return Ok(TypeKind::Array(Box::new(element)));
         }
         if self.is_word(0, "MAP") && self.is_symbol(1, "<") {
-            self.bump();
-            self.bump();
+            self.skip(2);
             let key = self.type_name()?;
             self.expect_symbol(",")?;
             let value = self.type_name()?;
@@ -73,7 +71,8 @@ impl Parser<'_> {
     /// `p, s)`.
     fn decimal(&mut self) -> Parsed<TypeKind> {
         let precision = self.size()?;
-        self.expect_symbol(",")?;
+        let hint = "write DECIMAL(precision, scale), such as DECIMAL(12, 2)";
+        self.expect_symbol(",").map_err(|error| error.hint(hint))?;
         let scale = self.size()?;
         self.expect_symbol(")")?;
         Ok(TypeKind::Decimal(precision, scale))
