@@ -4,6 +4,7 @@ use super::catalog::Entry;
 use super::expr::{Binder, contains_aggregate};
 use super::from::{self, From};
 use super::query::{self, Item, Purpose};
+use super::scan;
 use super::scope::Clause;
 use super::with::With;
 use super::{Bound, Catalog, Relation, Session};
@@ -17,14 +18,14 @@ use crate::sql::error::{Diagnostic, Span};
 /// Binds a SELECT on its own.
 pub(super) fn query(catalog: &Catalog, session: &Session, query: &Query) -> Result<Bound, Diagnostic> {
     match query.emit {
-        None => pull(catalog, query).map(Bound::Pull),
+        None => pull(catalog, session, query).map(Bound::Pull),
         Some(_) => push(catalog, session, query).map(|p| Bound::Push(Box::new(p))),
     }
 }
 
 const EVERYWHERE: (i64, i64) = (i64::MIN, i64::MAX);
 
-fn pull(catalog: &Catalog, query: &Query) -> Result<PullQuery, Diagnostic> {
+fn pull(catalog: &Catalog, session: &Session, query: &Query) -> Result<PullQuery, Diagnostic> {
     refuse_clauses(query)?;
     let from = from::bind(catalog, &query.from)?;
     let Some(relation) = from.scope.relations.first() else {
@@ -34,6 +35,7 @@ fn pull(catalog: &Catalog, query: &Query) -> Result<PullQuery, Diagnostic> {
     let Some(entry) = catalog.get(&name) else {
         return Err(Diagnostic::at(query.span, format!("{name} does not exist.")));
     };
+    let items = client_items(catalog, &from, query)?;
     if entry.is_table() && !is_queryable(entry) {
         return Err(Diagnostic::at(
             from.span,
@@ -41,11 +43,13 @@ fn pull(catalog: &Catalog, query: &Query) -> Result<PullQuery, Diagnostic> {
         )
         .hint("add EMIT CHANGES to follow its changes"));
     }
-    let items = client_items(catalog, &from, query)?;
     if let Some(item) = items.iter().find(|i| reads_place(&i.expr)) {
         return Err(Diagnostic::at(item.span, "Pull queries don't support the following columns in SELECT clauses: ROWPARTITION, ROWOFFSET"));
     }
     let rows = rows(catalog, &from, query, &items, entry)?;
+    if entry.is_table() && session.is_true("ksql.query.pull.table.scan.enabled") == Some(false) {
+        scan::check(catalog, &from, query, session.is_true("ksql.query.pull.range.scan.enabled").unwrap_or(true))?;
+    }
     let key_count = relation.keys;
     let bounds = relation.columns.len();
     let is_key = |e: &Expr| match e {
@@ -142,17 +146,25 @@ fn rows(catalog: &Catalog, from: &From, query: &Query, items: &[Item], entry: &E
 fn check_keys(binder: &Binder<'_>, entry: &Entry, filter: &ast::Expr) -> Result<(), Diagnostic> {
     let mut error = None;
     super::expr::visit(filter, &mut |e| {
-        if let ExprKind::In { operand, list, .. } = &e.kind
-            && let ExprKind::Column { name, .. } = &operand.kind
-            && entry.schema().key.iter().any(|k| k.name == name.name)
-            && let Some(null) = list.iter().find(|i| matches!(i.kind, ExprKind::Literal(ast::Literal::Null)))
-            && error.is_none()
-        {
-            error = Some(Diagnostic::at(
-                null.span,
+        let ExprKind::In { operand, list, .. } = &e.kind else { return };
+        let ExprKind::Column { name, .. } = &operand.kind else { return };
+        let Some(key) = entry.schema().key.iter().find(|k| k.name == name.name && error.is_none()) else { return };
+        error = list.iter().find_map(|item| match &item.kind {
+            ExprKind::Literal(ast::Literal::Null) => Some(Diagnostic::at(
+                item.span,
                 format!("Primary key columns can not be NULL: ({} = null)", binder.text(operand)),
-            ));
-        }
+            )),
+            ExprKind::Literal(ast::Literal::String(_)) if key.ty.is_numeric() => Some(Diagnostic::at(
+                item.span,
+                format!(
+                    "{} can not be converted to the type of the key column: {} {} KEY",
+                    binder.text(item),
+                    super::show::quoted(&key.name),
+                    key.ty
+                ),
+            )),
+            _ => None,
+        });
     });
     error.map_or(Ok(()), Err)
 }
@@ -282,7 +294,8 @@ fn push(catalog: &Catalog, session: &Session, query: &Query) -> Result<PushQuery
         && query.partition_by.is_empty()
         && query.window.is_none()
         && query.having.is_none()
-        && query.emit == Some(Emit::Changes);
+        && query.emit == Some(Emit::Changes)
+        && query::first_aggregate(query).is_none();
     let entry = from.scope.relations.first().and_then(|r| catalog.get(&r.name));
     if let (true, Some(entry)) = (plain, entry) {
         let items = client_items(catalog, &from, query)?;

@@ -52,13 +52,16 @@ impl Typed {
 
     /// The same, where a literal text must say a value of the type.
     pub(super) fn cast_text(self, ty: &SqlType) -> Result<Expr, String> {
-        let text = match &self.expr {
-            Expr::Literal(Value::String(text), _) if *ty != SqlType::String => Some(text.clone()),
-            _ => None,
-        };
-        match (self.cast(ty), text) {
-            (Expr::Cast(..), Some(text)) => Err(format!("invalid input syntax for type {ty}: \"{text}\".")),
-            (expr, _) => Ok(expr),
+        if let (Expr::Literal(Value::String(text), _), SqlType::Boolean) = (&self.expr, ty)
+            && !["true", "false", "yes", "no"].iter().any(|w| w.starts_with(&text.trim().to_lowercase()))
+        {
+            return Err(format!("invalid input syntax for type {ty}: \"{text}\"."));
+        }
+        let is_literal = matches!(self.expr, Expr::Literal(..));
+        let expr = self.cast(ty);
+        match expr {
+            Expr::Cast(..) if is_literal => expr.constant().map(|_| expr).map_err(|message| message + "."),
+            expr => Ok(expr),
         }
     }
 }
@@ -80,6 +83,8 @@ fn fold(expr: Expr) -> Expr {
 pub(super) struct Groups {
     /// The grouping expressions, over the input row.
     pub(super) keys: Vec<Expr>,
+    /// For each, whether it is written under AS_VALUE.
+    pub(super) values: Vec<bool>,
     /// The aggregate calls found so far.
     pub(super) calls: Vec<AggregateCall>,
     /// There is a WINDOW clause.
@@ -254,7 +259,7 @@ impl<'a> Binder<'a> {
     /// The group's column that an expression of a grouped query is, when it is one of the grouping expressions.
     fn group_key(&mut self, expr: &ast::Expr) -> Option<Expr> {
         let groups = self.groups.as_ref()?;
-        if matches!(expr.kind, ExprKind::Literal(_)) || contains_aggregate(expr) {
+        if contains_aggregate(expr) {
             return None;
         }
         let bound = Binder::new(self.catalog, self.scope, self.clause).value(expr).ok()?;
@@ -291,11 +296,12 @@ impl<'a> Binder<'a> {
         if let (Some(i), Some(groups)) = (bound, &self.groups)
             && groups.windowed
             && self.clause == Clause::Select
+            && self.scope.is_single()
         {
             return Ok(Typed::new(Expr::Column(WINDOW + i, SqlType::Bigint)));
         }
         let resolved = match self.scope.resolve(qualifier, name, self.clause) {
-            Err(_) if bound.is_some() && matches!(self.clause, Clause::Having | Clause::GroupBy | Clause::Select) => {
+            Err(_) if bound.is_some() && self.scope.is_single() && self.clause != Clause::Where => {
                 return Err(bounds_error(name));
             }
             resolved => resolved?,
@@ -406,17 +412,19 @@ impl<'a> Binder<'a> {
             let bound = self.bind(item)?;
             match bound.ty() {
                 None => {}
-                Some(SqlType::String) if matches!(bound.expr, Expr::Literal(..)) => {}
+                Some(SqlType::String) if matches!(bound.expr, Expr::Literal(..)) => {
+                    ty = wide_enough(&bound.expr, ty);
+                }
                 // Whatever is compared with text is compared as text, when it is written out.
                 Some(_) if own == SqlType::String && matches!(bound.expr, Expr::Literal(..)) => {}
-                Some(t) => match unify(&ty, t).or_else(|| constructed(&bound.expr, &own)) {
+                Some(t) => match unify(&ty, t).or_else(|| constructed(&bound.expr, &ty)) {
                     Some(wider) => ty = wider,
                     None => {
                         let t = t.clone();
                         return Err(Diagnostic::at(
                             item.span,
                             format!(
-                                "Invalid Predicate: operator does not exist: {own} = {t} ({})\nHint: You might need to add explicit type casts.",
+                                "Invalid Predicate: operator does not exist: {ty} = {t} ({})\nHint: You might need to add explicit type casts.",
                                 self.text(item)
                             ),
                         ));
@@ -645,10 +653,22 @@ pub(super) fn not_grouped(texts: &[String], clause: Clause) -> String {
 fn constructed(expr: &Expr, ty: &SqlType) -> Option<SqlType> {
     match expr {
         Expr::Construct(..) | Expr::Literal(..) if can_cast(expr.ty(), ty) && !expr.ty().is_numeric() => match (expr.ty(), ty) {
-            (SqlType::Array(_), SqlType::Array(_)) | (SqlType::Map(..), SqlType::Map(..)) => Some(ty.clone()),
+            (SqlType::Array(_), SqlType::Array(_))
+            | (SqlType::Map(..), SqlType::Map(..))
+            | (SqlType::Struct(_), SqlType::Struct(_)) => Some(ty.clone()),
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// The integer type that takes both this type and the number that a text says.
+fn wide_enough(text: &Expr, ty: SqlType) -> SqlType {
+    match text {
+        Expr::Literal(Value::String(s), _) if ty == SqlType::Int && s.trim().parse::<i32>().is_err() => {
+            if s.trim().parse::<i64>().is_ok() { SqlType::Bigint } else { ty }
+        }
+        _ => ty,
     }
 }
 

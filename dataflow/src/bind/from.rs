@@ -1,7 +1,7 @@
 //! FROM: what is read, and the tables that are looked up for each of its rows.
 
 use super::catalog::Entry;
-use super::expr::{Binder, Typed};
+use super::expr::{Binder, Typed, visit};
 use super::scope::{Clause, Named, Scope};
 use super::show::show;
 use super::Catalog;
@@ -185,8 +185,9 @@ fn joined(catalog: &Catalog, join: &Join) -> Result<From, Diagnostic> {
         .hint(format!("CAST one side to {key_type}")));
     }
     let mut columns = Vec::new();
-    if let Expr::Column(i, _) = outer.typed.expr {
-        columns.push(i);
+    // AS_VALUE(…) is never a key.
+    if let (Expr::Column(i, _), ExprKind::Column { .. }) = (&outer.typed.expr, &outer.source.kind) {
+        columns.push(*i);
     }
     columns.push(*position);
     let value = outer.typed.cast(key_type);
@@ -228,6 +229,18 @@ fn sides(catalog: &Catalog, scope: &Scope, right: &Named, on: &ast::Expr) -> Res
             ));
         }
     };
+    let mut stranger = None;
+    visit(on, &mut |e| {
+        if let ExprKind::Column { qualifier: Some(q), .. } = &e.kind
+            && !scope.relations.iter().any(|r| r.alias == q.name)
+            && stranger.is_none()
+        {
+            stranger = Some(q.clone());
+        }
+    });
+    if let Some(q) = stranger {
+        return Err(scope.stranger(&q));
+    }
     let mut binder = Binder::new(catalog, scope, Clause::JoinOn);
     let (first, second) = (binder.bind(a)?, binder.bind(b)?);
     let is_right = |expr: &ast::Expr, typed: &Typed| {

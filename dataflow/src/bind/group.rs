@@ -35,7 +35,17 @@ pub(super) fn bind(
         return Err(Diagnostic::at(from.span, "weir does not support GROUP BY on a windowed source"));
     }
     let keys = keys(catalog, from, query, window.is_some())?;
-    let mut groups = Groups { keys, calls: Vec::new(), windowed: window.is_some() };
+    let aggregates = |item: &SelectItem| matches!(item, SelectItem::Expr { expr, .. } if contains_aggregate(expr));
+    if !query.select.iter().any(aggregates) && !query.having.as_ref().is_some_and(contains_aggregate) {
+        return Err(Diagnostic::at(
+            query.group_by.iter().map(|e| e.span).reduce(Span::to).unwrap_or(query.span),
+            "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
+        )
+        .hint("add COUNT(*) to the select list"));
+    }
+    let is_value = |e: &ast::Expr| matches!(&e.kind, ExprKind::Call { name, .. } if name.name == "AS_VALUE");
+    let values = query.group_by.iter().map(is_value).collect();
+    let mut groups = Groups { keys, values, calls: Vec::new(), windowed: window.is_some() };
     let items = items(catalog, from, query, &mut groups)?;
     let having = match &query.having {
         None => None,
@@ -47,13 +57,6 @@ pub(super) fn bind(
             Some(binder.condition(having)?)
         }
     };
-    if groups.calls.is_empty() {
-        return Err(Diagnostic::at(
-            query.group_by.iter().map(|e| e.span).reduce(Span::to).unwrap_or(query.span),
-            "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
-        )
-        .hint("add COUNT(*) to the select list"));
-    }
     if from.table {
         check_undo(query, &groups)?;
     }
@@ -94,7 +97,8 @@ fn keys(catalog: &Catalog, from: &From, query: &Query, windowed: bool) -> Result
             return Err(bounds_error(&name));
         }
         if contains_aggregate(expr) {
-            return Err(Diagnostic::at(expr.span, format!("GROUP BY does not support aggregate functions: {}", show(expr, &|q, n| from.scope.internal(q, n)))));
+            let name = first_call(expr);
+            return Err(Diagnostic::at(expr.span, format!("GROUP BY does not support aggregate functions: {name} is an aggregate function.")));
         }
         let key = Binder::new(catalog, &from.scope, Clause::GroupBy).value(expr)?;
         if keys.contains(&key) {
@@ -153,6 +157,21 @@ fn items(catalog: &Catalog, from: &From, query: &Query, groups: &mut Groups) -> 
     }
 }
 
+/// The name of the first aggregate function in an expression.
+fn first_call(expr: &ast::Expr) -> String {
+    let mut found = String::new();
+    visit(expr, &mut |e| {
+        if let ExprKind::Call { name, .. } = &e.kind
+            && contains_aggregate(e)
+            && !matches!(&e.kind, ExprKind::Call { args, .. } if args.iter().any(contains_aggregate))
+            && found.is_empty()
+        {
+            found.clone_from(&name.name);
+        }
+    });
+    found
+}
+
 /// The names of the key columns, and the value columns.
 fn project(
     query: &Query,
@@ -169,12 +188,15 @@ fn project(
         }
         Purpose::Keep(sink) => sink,
     };
+    let is_key = |item: &Item, key: usize| {
+        item.as_value == groups.values[key] && matches!(item.expr, Expr::Column(c, _) if c == key)
+    };
     let mut names = Vec::with_capacity(groups.keys.len());
     let mut used = vec![false; items.len()];
     let mut missing = false;
     for key in 0..groups.keys.len() {
         let places: Vec<usize> = (0..items.len())
-            .filter(|&i| !items[i].as_value && matches!(items[i].expr, Expr::Column(c, _) if c == key))
+            .filter(|&i| is_key(&items[i], key))
             .collect();
         match places.as_slice() {
             [] => missing = true,
@@ -196,7 +218,7 @@ fn project(
         let absent: Vec<&String> = all
             .iter()
             .enumerate()
-            .filter(|(k, _)| !items.iter().any(|i| !i.as_value && matches!(i.expr, Expr::Column(c, _) if c == *k)))
+            .filter(|(k, _)| !items.iter().any(|i| is_key(i, *k)))
             .map(|(_, t)| t)
             .collect();
         let list = |sep: &str| absent.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(sep);

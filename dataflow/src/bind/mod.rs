@@ -13,6 +13,7 @@
 //! query    SELECT without groups             expr     expressions and their types
 //! group    SELECT with groups                prune    only the columns that are read
 //! client   pull and push queries             insert   INSERT INTO, INSERT VALUES
+//! scan     pull queries that may not scan    show     expressions as text
 //! ```
 
 mod catalog;
@@ -24,6 +25,7 @@ mod insert;
 mod operators;
 mod prune;
 mod query;
+mod scan;
 mod scope;
 mod show;
 mod source;

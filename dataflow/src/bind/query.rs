@@ -84,7 +84,8 @@ pub(super) fn view(
         let filter = binder.condition(filter)?;
         from.pipeline.steps.push(Step::Filter(filter));
     }
-    let grouped = !query.group_by.is_empty();
+    // Without groups a client's aggregates are of all rows.
+    let grouped = !query.group_by.is_empty() || (purpose == Purpose::Push && first_aggregate(query).is_some());
     if !grouped {
         if let Some(window) = &query.window {
             return Err(Diagnostic::at(window.span, "WINDOW clause requires a GROUP BY clause.").hint("add GROUP BY"));
@@ -106,24 +107,35 @@ pub(super) fn view(
     let (schema, mut kind, window) = if grouped {
         group::bind(catalog, query, &from, purpose)?
     } else {
-        let (schema, kind) = plain(catalog, query, &from, purpose)?;
+        let (schema, kind) = plain(catalog, session, query, &from, purpose, with)?;
         (schema, kind, from.window)
     };
     prune::prune(&mut kind);
-    let topic = topic(session, &name, &from, &schema, window, with)?;
+    let topic = topic(session, &name, &from, &schema, window, with).map_err(|error| with_statement(error, &from, query, &name, &kind))?;
     Ok(View { name, query_id, schema, topic, kind })
 }
 
 /// A query without groups.
-fn plain(catalog: &Catalog, query: &Query, from: &From, purpose: Purpose<'_>) -> Result<(Schema, ViewKind), Diagnostic> {
+fn plain(
+    catalog: &Catalog,
+    session: &Session,
+    query: &Query,
+    from: &From,
+    purpose: Purpose<'_>,
+    with: &With,
+) -> Result<(Schema, ViewKind), Diagnostic> {
     let (keys, what) = match query.partition_by.as_slice() {
         [] => (None, KeyOf::Source),
         exprs => (Some(partition(catalog, from, exprs)?), KeyOf::Partition),
     };
     let items = items(catalog, from, query, purpose, keys.as_deref())?;
+    timestamp_exists(with, &items)?;
     let (key, value) = match purpose {
         Purpose::Push => (Vec::new(), items.iter().map(|i| NamedExpr { name: i.name.clone(), expr: i.expr.clone() }).collect()),
-        Purpose::Keep(sink) => split(from, query, keys.as_deref(), what, &items, sink)?,
+        Purpose::Keep(sink) => {
+            let by_projection = session.is_true("ksql.new.query.planner.enabled") == Some(true);
+            split(from, query, keys.as_deref(), what, &items, sink, by_projection)?
+        }
     };
     check_columns(&key, &value, purpose, query)?;
     let column = |e: &NamedExpr| Column { name: e.name.clone(), ty: e.expr.ty().clone() };
@@ -134,6 +146,17 @@ fn plain(catalog: &Catalog, query: &Query, from: &From, purpose: Purpose<'_>) ->
     pipeline.steps.push(Step::Project(key.into_iter().chain(value).collect()));
     let kind = if from.table { ViewKind::Table(pipeline) } else { ViewKind::Stream(pipeline) };
     Ok((schema, kind))
+}
+
+/// The TIMESTAMP of the WITH clause is a column of the projection; said before what else is wrong with it.
+fn timestamp_exists(with: &With, items: &[Item]) -> Result<(), Diagnostic> {
+    match &with.timestamp {
+        Some((name, span)) if !items.iter().any(|i| i.name == *name) => Err(Diagnostic::at(
+            *span,
+            format!("The TIMESTAMP column set in the WITH clause does not exist in the schema: '{name}'"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Where a projection's key comes from, for messages.
@@ -184,7 +207,16 @@ pub(super) fn items(
     let mut names = Names::new(from);
     for item in &query.select {
         match item {
-            SelectItem::All { qualifier, span } => stars(from, qualifier.as_ref(), *span, purpose, keys, &mut items)?,
+            SelectItem::All { qualifier, span } => {
+                // Behind PARTITION BY the key's computed columns are columns like others.
+                for (key, expr) in keys.into_iter().flatten().zip(&query.partition_by) {
+                    if from.scope.relations.iter().all(|r| !matches!(key, Expr::Column(i, _) if *i < r.offset + r.columns.len())) {
+                        let name = names.of(from, expr);
+                        items.push(Item { name, expr: key.clone(), as_value: false, span: *span });
+                    }
+                }
+                stars(from, qualifier.as_ref(), *span, purpose, keys, &mut items)?;
+            }
             SelectItem::AllFields { base, span } => fields(catalog, from, base, *span, &mut items)?,
             SelectItem::Expr { expr, alias } => {
                 let typed = Binder::new(catalog, &from.scope, Clause::Select).bind(expr)?;
@@ -333,6 +365,7 @@ fn split(
     what: KeyOf,
     items: &[Item],
     sink: &str,
+    by_projection: bool,
 ) -> Result<(Columns, Columns), Diagnostic> {
     // For each key column: what it is, and its value.
     let wanted: Vec<(Vec<Expr>, Option<Expr>)> = match (keys, &from.key) {
@@ -346,7 +379,7 @@ fn split(
             vec![(columns.iter().filter_map(column).collect(), Some(value.clone()))]
         }
     };
-    let mut key = Columns::new();
+    let mut key: Vec<(usize, NamedExpr)> = Vec::new();
     let mut used = vec![false; items.len()];
     for (candidates, value) in &wanted {
         let chosen = candidates.iter().find_map(|c| {
@@ -368,8 +401,14 @@ fn split(
         }
         let item = &items[places[0]];
         used[places[0]] = true;
-        key.push(NamedExpr { name: item.name.clone(), expr: value.clone().unwrap_or_else(|| item.expr.clone()) });
+        let expr = value.clone().unwrap_or_else(|| item.expr.clone());
+        key.push((places[0], NamedExpr { name: item.name.clone(), expr }));
     }
+    // ksqlDB's newer planner orders the key as the projection does.
+    if by_projection {
+        key.sort_by_key(|(place, _)| *place);
+    }
+    let key = key.into_iter().map(|(_, column)| column).collect();
     let values = items.iter().zip(&used).filter(|(_, used)| !**used);
     let value = values.map(|(i, _)| NamedExpr { name: i.name.clone(), expr: i.expr.clone() }).collect();
     Ok((key, value))
@@ -455,6 +494,40 @@ pub(super) fn check_columns(key: &[NamedExpr], value: &[NamedExpr], purpose: Pur
     Ok(())
 }
 
+/// ksqlDB ends this message with the statement, every name written out.
+fn with_statement(mut error: Diagnostic, from: &From, query: &Query, name: &str, kind: &ViewKind) -> Diagnostic {
+    if !error.message.starts_with("Key format does not support schema") {
+        return error;
+    }
+    let mut names = Names::new(from);
+    let column = |q: Option<&Ident>, n: &Ident| from.scope.qualified(q, n);
+    let select = query.select.iter().map(|item| match item {
+        SelectItem::Expr { expr, alias } => {
+            let name = alias.as_ref().map_or_else(|| names.of(from, expr), |a| a.name.clone());
+            format!("{} {}", show(expr, &column), quoted(&name))
+        }
+        SelectItem::All { .. } | SelectItem::AllFields { .. } => "*".into(),
+    });
+    let select: Vec<String> = select.collect();
+    let relations: Vec<String> = from.scope.relations.iter().map(|r| format!("{} {}", quoted(&r.name), quoted(&r.alias))).collect();
+    let what = if matches!(kind, ViewKind::Stream(_)) { "STREAM" } else { "TABLE" };
+    let mut text = format!("CREATE {what} {} AS SELECT\n  {}\nFROM {}", quoted(name), select.join(",\n  "), relations.join(" "));
+    if let Some(filter) = &query.filter {
+        text.push_str(&format!("\nWHERE {}", show(filter, &column)));
+    }
+    for (clause, exprs) in [("GROUP BY", &query.group_by), ("PARTITION BY", &query.partition_by)] {
+        if !exprs.is_empty() {
+            let exprs: Vec<String> = exprs.iter().map(|e| show(e, &column)).collect();
+            text.push_str(&format!("\n{clause} {}", exprs.join(", ")));
+        }
+    }
+    if let Some(having) = &query.having {
+        text.push_str(&format!("\nHAVING {}", show(having, &column)));
+    }
+    error.message.push_str(&format!("\nStatement: {text}\nEMIT CHANGES"));
+    error
+}
+
 /// The topic that a view's changes are written to.
 fn topic(
     session: &Session,
@@ -506,7 +579,7 @@ fn first_bound(expr: &ast::Expr) -> Option<Ident> {
     found
 }
 
-fn first_aggregate(query: &Query) -> Option<&ast::Expr> {
+pub(super) fn first_aggregate(query: &Query) -> Option<&ast::Expr> {
     query.select.iter().find_map(|item| match item {
         SelectItem::Expr { expr, .. } if contains_aggregate(expr) => Some(expr),
         _ => None,

@@ -77,17 +77,7 @@ impl Scope {
         if let Some(q) = qualifier
             && !self.relations.iter().any(|r| r.alias == q.name)
         {
-            let message = if clause == Clause::Select && self.is_single() {
-                format!("SELECT column '{}.{}' cannot be resolved.", q.name, name.name)
-            } else {
-                format!("'{}' is not a valid stream/table name or alias.", q.name)
-            };
-            let error = Diagnostic::at(q.span, message);
-            let aliases = self.relations.iter().map(|r| r.alias.as_str());
-            return Err(match nearest(&q.name, aliases.clone()) {
-                Some(other) => error.hint(format!("did you mean {other}?")),
-                None => error.hint(format!("FROM has {}", aliases.collect::<Vec<_>>().join(", "))),
-            });
+            return Err(self.stranger(q));
         }
         let relations = || self.relations.iter().filter(|r| qualifier.is_none_or(|q| q.name == r.alias));
         let found: Vec<(&Named, Expr)> = relations().filter_map(|r| Some((r, r.column(&name.name)?))).collect();
@@ -99,6 +89,20 @@ impl Scope {
                 Err(Diagnostic::at(name.span, format!("Column '{}' is ambiguous. Could be {}.", name.name, names.join(" or ")))
                     .hint("write its stream's or table's name and a point before it"))
             }
+        }
+    }
+
+    /// What is said of a qualifier that FROM does not have.
+    pub(super) fn stranger(&self, qualifier: &Ident) -> Diagnostic {
+        let message = format!(
+            "Failed to prepare statement: '{}' is not a valid stream/table name or alias.",
+            qualifier.name
+        );
+        let error = Diagnostic::at(qualifier.span, message);
+        let aliases = self.relations.iter().map(|r| r.alias.as_str());
+        match nearest(&qualifier.name, aliases.clone()) {
+            Some(other) => error.hint(format!("did you mean {other}?")),
+            None => error.hint(format!("FROM has {}", aliases.collect::<Vec<_>>().join(", "))),
         }
     }
 

@@ -116,7 +116,9 @@ fn reason(format: Format, columns: &[Column], key: bool) -> Option<String> {
             list(columns, if key { "KEY" } else { "" })
         )),
         Format::None => None,
-        Format::Delimited { .. } => columns.iter().find(nested).map(unsupported),
+        Format::Delimited { .. } => {
+            columns.iter().find(nested).map(|c| format!("{}, column: `{}`", unsupported(c), c.name))
+        }
         Format::Kafka if columns.len() > 1 => Some(format!(
             "The 'KAFKA' format only supports a single field. Got: [{}]",
             list(columns, if key { "KEY" } else { "" })

@@ -314,8 +314,8 @@ fn duration(p: &Property) -> Result<i64, Diagnostic> {
     let value = text(p)?;
     let mut words = value.split_whitespace();
     let number: Option<i64> = words.next().and_then(|n| n.parse().ok());
-    let unit = words.next().map(|u| u.to_ascii_uppercase());
-    let unit = match unit.as_deref().map(|u| u.strip_suffix('S').unwrap_or(u)) {
+    let said = words.next().map(|u| u.to_ascii_uppercase());
+    let unit = match said.as_deref().map(|u| u.strip_suffix('S').unwrap_or(u)) {
         Some("DAY") => Some(86_400_000),
         Some("HOUR") => Some(3_600_000),
         Some("MINUTE") => Some(60_000),
@@ -323,9 +323,13 @@ fn duration(p: &Property) -> Result<i64, Diagnostic> {
         Some("MILLISECOND") => Some(1),
         _ => None,
     };
+    let unknown = match (&said, unit) {
+        (Some(said), None) => format!(" Unknown time unit: '{said}'"),
+        _ => String::new(),
+    };
     match (number, unit, words.next()) {
         (Some(n), Some(unit), None) if n > 0 => Ok(n.saturating_mul(unit)),
-        _ => Err(Diagnostic::at(p.value_span, format!("Configuration WINDOW_SIZE is invalid: Invalid duration: '{value}'."))
+        _ => Err(Diagnostic::at(p.value_span, format!("Configuration WINDOW_SIZE is invalid: Invalid duration: '{value}'.{unknown}"))
             .hint("write a number and a unit: '30 SECONDS'")),
     }
 }

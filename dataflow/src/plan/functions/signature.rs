@@ -1,7 +1,7 @@
 //! Signatures: which types a function takes, which it gives, and which one a call means.
 
-use super::{ColumnFunction, Function, RowFunction, SIGNATURES, definitions, find};
-use crate::row::SqlType;
+use super::{Call, ColumnFunction, Function, RowFunction, SIGNATURES, definitions, find};
+use crate::row::{SqlType, Value};
 use std::fmt;
 
 /// A function of the dialect.
@@ -20,6 +20,14 @@ pub struct Definition {
 }
 
 impl Definition {
+    pub(super) const fn new(name: &'static str, description: &'static str, signatures: &'static [Signature]) -> Self {
+        Definition { name, aliases: &[], description, signatures, deterministic: true }
+    }
+
+    pub(super) const fn or(self, aliases: &'static [&'static str]) -> Self {
+        Definition { aliases, ..self }
+    }
+
     /// Its name and its aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
@@ -36,6 +44,34 @@ pub struct Signature {
     pub returns: Returns,
     pub(crate) eval: RowFunction,
     pub(crate) columns: Option<ColumnFunction>,
+}
+
+impl Signature {
+    /// A form that is null where `eval` gives nothing.
+    pub(super) const fn new(params: &'static [Parameter], returns: Parameter, eval: fn(&Call<'_>) -> Option<Value>) -> Self {
+        Signature { params, variadic: false, returns: Returns::Is(returns), eval: RowFunction::Maybe(eval), columns: None }
+    }
+
+    /// A form that can fail.
+    pub(super) const fn fallible(
+        params: &'static [Parameter],
+        returns: Parameter,
+        eval: fn(&Call<'_>) -> Result<Value, String>,
+    ) -> Self {
+        Signature { params, variadic: false, returns: Returns::Is(returns), eval: RowFunction::Try(eval), columns: None }
+    }
+
+    pub(super) const fn variadic(self) -> Self {
+        Signature { variadic: true, ..self }
+    }
+
+    pub(super) const fn returning(self, f: fn(&[SqlType]) -> SqlType) -> Self {
+        Signature { returns: Returns::Of(f), ..self }
+    }
+
+    pub(super) const fn on_columns(self, f: ColumnFunction) -> Self {
+        Signature { columns: Some(f), ..self }
+    }
 }
 
 impl fmt::Debug for Signature {
