@@ -13,6 +13,8 @@ mod intake;
 mod queue;
 pub mod retry;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use queue::Bounds;
 

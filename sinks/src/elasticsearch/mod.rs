@@ -19,6 +19,8 @@ pub mod config;
 mod document;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod real;
 mod server;
 mod template;
 #[cfg(test)]

@@ -28,8 +28,22 @@ fn config(brokers: &str) -> Config {
     Config { client: client.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(), ..Config::default() }
 }
 
-/// Reads the topic from its start: partition, key, value and timestamp of each record.
-fn read(brokers: &str, topic: &str) -> Vec<(i32, Option<Vec<u8>>, Option<String>, i64)> {
+/// Partition, key, value and timestamp.
+type Found = (i32, Option<Vec<u8>>, Option<String>, i64);
+
+/// The values of each key, in order.
+fn by_key(records: Vec<Found>) -> BTreeMap<i64, Vec<Option<i64>>> {
+    let mut out: BTreeMap<i64, Vec<Option<i64>>> = BTreeMap::new();
+    for (_, key, value, _) in records {
+        let key = i64::from_be_bytes(key.unwrap().try_into().unwrap());
+        let value: Option<serde_json::Value> = value.map(|text| serde_json::from_str(&text).unwrap());
+        out.entry(key).or_default().push(value.map(|v| v["N"].as_i64().unwrap()));
+    }
+    out
+}
+
+/// Reads the topic from its start.
+fn read(brokers: &str, topic: &str) -> Vec<Found> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "reader")
@@ -70,15 +84,8 @@ impl World for Mock {
     }
 
     async fn arrived(&self) -> BTreeMap<i64, Vec<Option<i64>>> {
-        let mut out: BTreeMap<i64, Vec<Option<i64>>> = BTreeMap::new();
         let brokers = self.0.bootstrap_servers();
-        let records = tokio::task::spawn_blocking(move || read(&brokers, "V")).await.unwrap();
-        for (_, key, value, _) in records {
-            let key = i64::from_be_bytes(key.unwrap().try_into().unwrap());
-            let value: Option<serde_json::Value> = value.map(|text| serde_json::from_str(&text).unwrap());
-            out.entry(key).or_default().push(value.map(|v| v["N"].as_i64().unwrap()));
-        }
-        out
+        by_key(tokio::task::spawn_blocking(move || read(&brokers, "V")).await.unwrap())
     }
 
     async fn away(&self, away: bool) -> bool {
@@ -148,6 +155,38 @@ async fn real_brokers() {
     for (partition, key, _, _) in &records {
         assert_eq!(*partition, (murmur2(key.as_ref().unwrap()) & 0x7fff_ffff) as i32 % 3);
     }
+}
+
+/// With `WEIR_TEST_KAFKA`: a stream of 4,000 rows/s for `WEIR_TEST_SECONDS` (2), in which the brokers can be killed and
+/// started again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_to_real_brokers() {
+    use crate::delivery::{Delivery, Options};
+    let Ok(brokers) = std::env::var("WEIR_TEST_KAFKA") else {
+        eprintln!("not run: WEIR_TEST_KAFKA is not set");
+        return;
+    };
+    let seconds: u64 = std::env::var("WEIR_TEST_SECONDS").map_or(2, |text| text.parse().unwrap());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let name = format!("weir-sink-stream-{now}");
+    let sink = KafkaSink::new(config(&brokers), target(), topic(&name)).unwrap();
+    let unexpected = Box::new(|rejected| panic!("{rejected:?}"));
+    let runtime = tokio::runtime::Handle::current();
+    let delivery = Delivery::start(sink, &target(), Options::new(std::env::temp_dir()), unexpected, &runtime);
+    let batches = conformance::changes(0..seconds * 600);
+    let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / 600));
+    for (i, batch) in batches.iter().enumerate() {
+        tick.tick().await;
+        delivery.send(batch.clone());
+        if i % 3000 == 2999 {
+            eprintln!("{:?}", delivery.status());
+        }
+    }
+    let status = delivery.stop(Duration::from_secs(120)).await;
+    eprintln!("{status:?}");
+    assert_eq!((status.pending, status.lost), (0, 0));
+    let records = tokio::task::spawn_blocking(move || read(&brokers, &name)).await.unwrap();
+    assert_eq!(by_key(records), conformance::expected(Shows::All, &batches));
 }
 
 /// The hash of Kafka's Java client, written from its definition.
