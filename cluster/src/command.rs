@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use weir_dataflow::plan::query::RowQuery;
 use weir_dataflow::plan::{Source, View};
@@ -25,6 +25,8 @@ pub enum Offset {
 /// One thing that all workers do, in one order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
+    /// Several, at once: what a script installs reads its topics together, from their first record on.
+    Group(Vec<Command>),
     /// A stream or table was declared. Nothing is read until a view needs it.
     Declare(Source),
     /// Start keeping a view. Its input topics are read from `offset` (tables always from the earliest).
@@ -36,8 +38,6 @@ pub enum Command {
     },
     /// Stop keeping a view, or forget a declared source.
     Drop(String),
-    /// Stop feeding a view, or go on (PAUSE, RESUME).
-    SetPaused(String, bool),
     /// Answer with the rows of a view as of the latest closed epoch.
     Peek {
         /// The request.
@@ -56,6 +56,8 @@ pub enum Command {
     },
     /// End a subscription.
     Unsubscribe(u64),
+    /// Process 0 answers HTTP here; the others forward to it.
+    Home(std::net::SocketAddr),
     /// End all workers in order.
     Stop,
 }
@@ -86,6 +88,15 @@ pub struct Workers {
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
+/// Wakes all who wait for an answer when the workers' end of the line is gone: there will be none.
+struct Closing(Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 /// The workers' end of the line: worker 0 takes commands and hands in answers.
 pub struct Line {
     /// Commands to put into the Sequencer.
@@ -106,12 +117,12 @@ impl Workers {
     pub fn new(peers: usize, wake: Arc<dyn Fn() + Send + Sync>) -> (Workers, Line) {
         let (commands, receiver) = std::sync::mpsc::channel();
         let pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>> = Arc::default();
-        let answers = Arc::clone(&pending);
+        let answers = Closing(Arc::clone(&pending));
         let answer = move |answer: Answer| {
             let id = match &answer {
                 Answer::Rows(id, _) | Answer::Done(id) | Answer::Changes(id, _) | Answer::Failed(id, _) => *id,
             };
-            if let Ok(pending) = answers.lock()
+            if let Ok(pending) = answers.0.lock()
                 && let Some(asker) = pending.get(&id)
             {
                 let _ = asker.send(answer);
@@ -123,8 +134,15 @@ impl Workers {
 
     /// Sends a command that has no answer.
     pub fn send(&self, command: Command) {
-        let _ = self.commands.send(command);
+        if self.commands.send(command).is_err() {
+            drop(Closing(Arc::clone(&self.pending)));
+        }
         (self.wake)();
+    }
+
+    /// False when the workers have ended: nothing is done any more.
+    pub fn is_alive(&self) -> bool {
+        self.commands.send(Command::Group(Vec::new())).is_ok()
     }
 
     fn request(&self) -> (u64, mpsc::UnboundedReceiver<Answer>) {

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod aggregate;
+pub mod eval;
 pub mod expr;
 pub mod functions;
 pub mod query;
@@ -113,6 +114,29 @@ pub struct View {
     pub topic: TopicSpec,
     /// What it computes.
     pub kind: ViewKind,
+}
+
+impl View {
+    /// What its rows come through.
+    pub fn pipeline(&self) -> &Pipeline {
+        match &self.kind {
+            ViewKind::Stream(pipeline) | ViewKind::Table(pipeline) => pipeline,
+            ViewKind::Aggregate(aggregate) => &aggregate.input,
+        }
+    }
+
+    /// What its rows come through.
+    pub fn pipeline_mut(&mut self) -> &mut Pipeline {
+        match &mut self.kind {
+            ViewKind::Stream(pipeline) | ViewKind::Table(pipeline) => pipeline,
+            ViewKind::Aggregate(aggregate) => &mut aggregate.input,
+        }
+    }
+
+    /// Its rows have windows.
+    pub fn is_windowed(&self) -> bool {
+        matches!(&self.kind, ViewKind::Aggregate(aggregate) if aggregate.window.is_some())
+    }
 }
 
 /// The shapes of persistent queries.

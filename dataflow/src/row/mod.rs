@@ -4,12 +4,14 @@
 //! from decoding to the combiner; packed bytes ([`packed`]) as keys and rows of arrangements, whose byte order
 //! is the values' order; [`Value`] where one cell is looked at on its own.
 
-pub mod batch;
-pub mod encode;
-pub mod json;
-pub mod packed;
-pub mod schema;
 pub mod value;
+pub mod schema;
+pub mod batch;
+pub mod packed;
+pub mod text;
+pub mod datetime;
+pub mod json;
+pub mod encode;
 
 pub use batch::{Batch, Origin};
 pub use schema::{Column, Schema, SqlType};

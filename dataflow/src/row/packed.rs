@@ -144,6 +144,46 @@ pub fn pop(bytes: &mut &[u8], ty: &SqlType) -> Value {
     }
 }
 
+/// What follows one value a type.
+pub fn skip_all<'a>(mut bytes: &'a [u8], types: &[SqlType]) -> &'a [u8] {
+    types.iter().for_each(|t| skip(&mut bytes, t));
+    bytes
+}
+
+fn skip(bytes: &mut &[u8], ty: &SqlType) {
+    if take(bytes, 1).first() != Some(&VALUE) {
+        return;
+    }
+    let fixed = match ty {
+        SqlType::Boolean => 1,
+        SqlType::Int | SqlType::Date | SqlType::Time => 4,
+        SqlType::Bigint | SqlType::Timestamp | SqlType::Double => 8,
+        SqlType::Decimal(..) => 16,
+        SqlType::String | SqlType::Bytes => {
+            pop_text(bytes);
+            0
+        }
+        SqlType::Array(item) => {
+            while take(bytes, 1) == [1] {
+                skip(bytes, item);
+            }
+            0
+        }
+        SqlType::Map(key, item) => {
+            while take(bytes, 1) == [1] {
+                skip(bytes, key);
+                skip(bytes, item);
+            }
+            0
+        }
+        SqlType::Struct(fields) => {
+            fields.iter().for_each(|(_, t)| skip(bytes, t));
+            0
+        }
+    };
+    take(bytes, fixed);
+}
+
 /// Takes one value a type off packed bytes.
 pub fn pop_all<'t>(bytes: &mut &[u8], types: impl IntoIterator<Item = &'t SqlType>) -> Vec<Value> {
     types.into_iter().map(|t| pop(bytes, t)).collect()
@@ -401,6 +441,7 @@ mod tests {
             let pack = |v: &Value| { let mut out = Vec::new(); push(&mut out, v); out };
             let (pa, pb) = (pack(&a), pack(&b));
             let mut rest = &pa[..];
+            prop_assert_eq!(skip_all(&pa, &[ty()]), b"");
             prop_assert_eq!(&pop(&mut rest, &ty()), &a);
             prop_assert!(rest.is_empty());
             prop_assert_eq!(pa.cmp(&pb), a.cmp(&b));

@@ -146,9 +146,9 @@ impl Ord for Value {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
-            (Value::Int(a), Value::Int(b))
-            | (Value::Date(a), Value::Date(b))
-            | (Value::Time(a), Value::Time(b)) => a.cmp(b),
+            (Value::Int(a), Value::Int(b)) | (Value::Date(a), Value::Date(b)) | (Value::Time(a), Value::Time(b)) => {
+                a.cmp(b)
+            }
             (Value::Bigint(a), Value::Bigint(b)) | (Value::Timestamp(a), Value::Timestamp(b)) => a.cmp(b),
             (Value::Double(a), Value::Double(b)) => a.total_cmp(b),
             (Value::Decimal(a), Value::Decimal(b)) => a.cmp(b),

@@ -1,3 +1,5 @@
 //! The two ways out: a peek and a subscription.
 
 pub mod change;
+pub mod peek;
+pub mod subscribe;

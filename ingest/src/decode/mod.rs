@@ -41,7 +41,8 @@ use weir_dataflow::row::{Batch, Column, Origin, Value};
 pub struct DecodeOptions {
     /// Records have no key of their own: the key columns are fields of the (JSON) value too.
     pub keys_from_value: bool,
-    /// A record's timestamp, in milliseconds since the epoch, is this field of its JSON value.
+    /// A record's timestamp, in milliseconds since the epoch, is this field of its JSON value. A stream's record without
+    /// it is rejected; a table's keeps the time that its source gave it.
     pub timestamp_field: Option<String>,
 }
 
@@ -93,6 +94,8 @@ impl Decoder {
                 ),
             )
         };
+        let mut value = value;
+        value.time_required = !source.table;
         let mut decoder = Decoder {
             topic: topic.topic.as_str().into(),
             table: source.table,

@@ -33,6 +33,8 @@ pub(super) struct PartReader {
     steps: Vec<Step>,
     /// The field of a JSON object that holds the record's timestamp: its number and its name.
     time_field: Option<(usize, String)>,
+    /// A value without the field is rejected.
+    pub(super) time_required: bool,
     /// What that field held last.
     time: Option<i64>,
 }
@@ -85,12 +87,12 @@ impl PartReader {
             Format::None => Codec::Nothing,
         };
         let codec = if columns.is_empty() && part == Part::Key { Codec::Nothing } else { codec };
-        PartReader { part, codec, columns, steps: Vec::new(), time_field, time: None }
+        PartReader { part, codec, columns, steps: Vec::new(), time_field, time_required: true, time: None }
     }
 
     /// For no bytes at all.
     pub(super) fn nothing(part: Part) -> Self {
-        PartReader { part, codec: Codec::Nothing, columns: Vec::new(), steps: Vec::new(), time_field: None, time: None }
+        PartReader { part, codec: Codec::Nothing, columns: Vec::new(), steps: Vec::new(), time_field: None, time_required: true, time: None }
     }
 
     /// Prepares for building these columns of the schema and only checking the others.
@@ -138,8 +140,9 @@ impl PartReader {
                     Err(malformed) => return Err(fault(malformed_reason(malformed))),
                 }
                 if let Some((number, name)) = &self.time_field {
-                    self.time = object.get(*number).and_then(|t| coerce::long(all, t));
-                    if self.time.is_none() {
+                    let token = object.get(*number).filter(|t| t.kind != Kind::Null);
+                    self.time = token.and_then(|t| coerce::long(all, t));
+                    if self.time.is_none() && (token.is_some() || self.time_required) {
                         return Err(fault(format!("its field \"{name}\" holds no timestamp")));
                     }
                 }

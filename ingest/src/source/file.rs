@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a chunk.
+/// Bytes of a chunk, where nobody says otherwise.
 pub const CHUNK: u64 = 1 << 20;
 
 /// More than this cannot be one batch, whose slices are 32 bits and whose text columns hold 2 GB.
@@ -35,11 +35,12 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Opens a file. Its records have the time `time_ms` unless the decoder takes another from their values.
+    /// Opens a file, to be cut into chunks of so many bytes (at least 1). Its records have the time `time_ms` unless the
+    /// decoder takes another from their values.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn open(path: &Path, share: Share, time_ms: i64) -> Result<Self, SourceError> {
+    pub fn open(path: &Path, share: Share, time_ms: i64, chunk: u64) -> Result<Self, SourceError> {
         let error = |cause| SourceError::File { path: path.to_owned(), cause };
         let file = File::open(path).map_err(error)?;
         let metadata = file.metadata().map_err(error)?;
@@ -48,7 +49,7 @@ impl FileSource {
         }
         let next = share.worker as u64;
         let (path, length) = (path.to_owned(), metadata.len());
-        Ok(FileSource { path, file, length, chunk: CHUNK, share, next, from: 0, time: time_ms })
+        Ok(FileSource { path, file, length, chunk: chunk.max(1), share, next, from: 0, time: time_ms })
     }
 
     /// Bytes in the file.
@@ -162,7 +163,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn open(path: &Path, share: Share, chunk: u64) -> FileSource {
-        FileSource { chunk, ..FileSource::open(path, share, 5).unwrap() }
+        FileSource::open(path, share, 5, chunk).unwrap()
     }
 
     /// All records of one worker as (sequence, offset, text).
@@ -234,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = FileSource::open(Path::new("no/such"), Share::ALL, 0).err().unwrap().to_string();
+        let error = FileSource::open(Path::new("no/such"), Share::ALL, 0, CHUNK).err().unwrap().to_string();
         assert!(error.starts_with("cannot read 'no/such': "), "{error}");
     }
 }

@@ -1,0 +1,16 @@
+//! Where state lives: differential spines of packed keys and accumulators.
+//!
+//! Every table that weir keeps, whether it is declared over a topic, grouped, windowed or made of sessions, is one
+//! kind of thing: a [`Store`], which maps a packed key to an [`Accum`]. A key is the group's (or the table's primary)
+//! key, behind it the pane's start or the session's start where there are windows. An accumulator is a differential
+//! *difference*: what a group's rows add up to lives in the difference, never in a value that would have to be
+//! retracted and written anew for every record. A table's "latest row" is such an accumulator too.
+
+pub mod accum;
+pub mod exact_sum;
+pub mod keys;
+pub mod store;
+
+pub use accum::{Accum, Part};
+pub use keys::PackedKeys;
+pub use store::Store;

@@ -1,0 +1,618 @@
+//! One worker's sources and views, and the work between two steps of timely.
+//!
+//! The worker installs nodes, hands in batches at the current epoch, steps timely, and calls [`Engine::pump`], which
+//! carries what came out of each node to those that read it. Peeks read a table's store directly; subscriptions are nodes
+//! like any other.
+
+use crate::plan::query::RowQuery;
+use crate::plan::{Aggregate, Pipeline, Source, Step, View, ViewKind};
+use crate::render::finish::Finish;
+use crate::render::group::{self, Grouping};
+use crate::render::keyed::{self, Kept, Selection, Shape, Windows};
+use crate::render::port::{Flow, Inlet, Outlet};
+use crate::render::windows::Hops;
+use crate::render::{lookup, steps, tables, Reports, SharedReports, TableChange};
+use crate::row::{packed, Batch, Schema};
+use crate::time::WindowSpec;
+use crate::views::change::{ChangeBatch, Row};
+use crate::views::{peek, subscribe};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use timely::dataflow::Scope;
+use timely::worker::Worker;
+
+/// Where a subscription's changes go.
+pub type Deliver = Box<dyn FnMut(ChangeBatch)>;
+
+/// What looks at a stream's batches.
+pub type Tap = Box<dyn FnMut(&Batch)>;
+
+/// Records of a stream's output that are kept for those who come later.
+const RECENT: usize = 50_000;
+
+/// What a node reads.
+enum Port {
+    Batches(Inlet<Batch>),
+    Changes(Inlet<Arc<Vec<TableChange>>>),
+}
+
+/// What a node brings.
+enum Out {
+    /// A declared stream: its batches are handed on as they come in.
+    Source,
+    Batches(Outlet<Batch>),
+    Changes(Outlet<Arc<Vec<TableChange>>>),
+    /// A subscription: nothing.
+    None,
+}
+
+struct Node {
+    schema: Schema,
+    windowed: bool,
+    dataflow: Option<usize>,
+    inputs: Vec<(String, Port)>,
+    out: Out,
+    kept: Option<Rc<RefCell<Kept>>>,
+    /// Of a stream: the latest batches with their epochs, and how many records they hold.
+    recent: VecDeque<(u64, Batch)>,
+    recent_records: usize,
+    /// Its partitions are dealt out to several workers, batch by batch.
+    split: bool,
+    /// Columns of the input named first that it reads; `None`: all.
+    reads: Option<Vec<usize>>,
+    /// Rows that came out of it on this worker, since they were last asked for.
+    rows: u64,
+    /// Looks at a stream's batches.
+    tap: Option<Tap>,
+}
+
+/// How an engine runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keep the most recent part of each stream's output in memory.
+    pub keep_recent: bool,
+}
+
+/// See the module's head.
+pub struct Engine {
+    options: Options,
+    nodes: BTreeMap<String, Node>,
+    /// Names in order of installation: a node after those that it reads.
+    order: Vec<String>,
+    epoch: u64,
+    reports: SharedReports,
+}
+
+impl Engine {
+    /// With nothing in it, at epoch 0.
+    pub fn new(options: Options) -> Self {
+        Engine {
+            options,
+            nodes: BTreeMap::new(),
+            order: Vec::new(),
+            epoch: 0,
+            reports: Rc::new(RefCell::new(Reports::default())),
+        }
+    }
+
+    /// The epoch of what is handed in now.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Takes what the dataflows reported since the last call.
+    pub fn reports(&self) -> Reports {
+        self.reports.take()
+    }
+
+    /// True when there is a source or view of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.nodes.contains_key(name)
+    }
+
+    /// The schema of a source or view.
+    pub fn schema(&self, name: &str) -> Option<&Schema> {
+        self.nodes.get(name).map(|n| &n.schema)
+    }
+
+    /// Rows (streams) or changes (tables that somebody listens to) that came out of each node on this worker since the
+    /// last call, by name.
+    pub fn take_row_counts(&mut self) -> Vec<(String, u64)> {
+        self.nodes.iter_mut().map(|(name, node)| (name.clone(), std::mem::take(&mut node.rows))).collect()
+    }
+
+    /// Shows every batch that comes out of a stream view on this worker from now on.
+    pub fn tap(&mut self, name: &str, tap: Tap) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.tap = Some(tap);
+        }
+    }
+
+    /// Adds a declared source. `split`: its partitions are dealt out to several workers, batch by batch.
+    pub fn declare(&mut self, worker: &mut Worker, source: &Source, split: bool) {
+        let (dataflow, inputs, out, kept) = if source.table {
+            let shape = Shape {
+                key: source.schema.key.iter().map(|c| c.ty.clone()).collect(),
+                windows: Windows::None,
+                retention: i64::MAX,
+                finish: Finish::Row,
+            };
+            let dataflow = worker.next_dataflow_index();
+            let (schema, frontier, reports) = (source.schema.clone(), self.epoch, self.reports.clone());
+            let (inlet, kept, outlet) = worker.dataflow_named::<u64, _, _>(&source.name, |scope| {
+                let (inlet, records) = Inlet::new(scope, frontier);
+                let parcels = tables::records(records, schema);
+                let (kept, changes) = keyed::render(parcels, shape, &source.name, &reports);
+                (inlet, kept, Outlet::new(changes))
+            });
+            (Some(dataflow), vec![(String::new(), Port::Batches(inlet))], Out::Changes(outlet), Some(kept))
+        } else {
+            (None, Vec::new(), Out::Source, None)
+        };
+        let node = Node {
+            schema: source.schema.clone(),
+            windowed: false,
+            dataflow,
+            inputs,
+            out,
+            kept,
+            recent: VecDeque::new(),
+            recent_records: 0,
+            split,
+            reads: None,
+            rows: 0,
+            tap: None,
+        };
+        self.add(source.name.clone(), node);
+    }
+
+    /// Adds a view. With `replay`, a stream view's output so far is read first.
+    ///
+    /// # Errors
+    /// It reads something that is not there, or asks for what the engine does not do.
+    pub fn install(&mut self, worker: &mut Worker, view: &View, replay: bool) -> Result<(), String> {
+        let pipeline = view.pipeline();
+        let input = self.nodes.get(&pipeline.input).ok_or_else(|| format!("'{}' is not there", pipeline.input))?;
+        let table_input = input.kept.is_some();
+        let (input_schema, split) = (input.schema.clone(), input.split);
+        let wants_table = match &view.kind {
+            ViewKind::Stream(_) => false,
+            ViewKind::Table(_) => true,
+            ViewKind::Aggregate(a) => a.retracts,
+        };
+        if wants_table != table_input {
+            let kind = if table_input { "table" } else { "stream" };
+            return Err(format!("'{}' is a {kind}, which '{}' cannot read that way", pipeline.input, view.name));
+        }
+        if let ViewKind::Aggregate(a) = &view.kind
+            && a.window.is_some_and(|w| w.emit_final)
+        {
+            return Err("EMIT FINAL is not supported yet: leave it out to get every change".into());
+        }
+        for step in &pipeline.steps {
+            if let Step::Lookup(l) = step
+                && self.nodes.get(&l.table).is_none_or(|n| n.kept.is_none())
+            {
+                return Err(format!("table '{}' is not there", l.table));
+            }
+        }
+        let dataflow = worker.next_dataflow_index();
+        let (frontier, reports) = (self.epoch, self.reports.clone());
+        let built = worker.dataflow_named::<u64, _, _>(&view.name, |scope| {
+            build(scope, view, &input_schema, split, frontier, &reports)
+        });
+        let node = Node {
+            schema: view.schema.clone(),
+            windowed: view.is_windowed(),
+            dataflow: Some(dataflow),
+            inputs: built.inputs,
+            out: built.out,
+            kept: built.kept,
+            recent: VecDeque::new(),
+            recent_records: 0,
+            split,
+            reads: Some(pipeline.columns.clone()),
+            rows: 0,
+            tap: None,
+        };
+        self.add(view.name.clone(), node);
+        self.prime(&view.name, replay);
+        Ok(())
+    }
+
+    /// Adds a subscription under a name of its own. On the worker that has `deliver`, every closed batch of changes is
+    /// given to it, from the epoch `at` on; with `snapshot`, first what is there.
+    ///
+    /// # Errors
+    /// There is no such source or view.
+    pub fn subscribe(
+        &mut self,
+        worker: &mut Worker,
+        name: &str,
+        input: &str,
+        at: u64,
+        snapshot: bool,
+        deliver: Option<Deliver>,
+    ) -> Result<(), String> {
+        let source = self.nodes.get(input).ok_or_else(|| format!("'{input}' is not there"))?;
+        let (schema, table) = (source.schema.clone(), source.kept.is_some());
+        let frontier = at.max(self.out_frontier(source));
+        let dataflow = worker.next_dataflow_index();
+        let port = worker.dataflow_named::<u64, _, _>(name, |scope| {
+            if table {
+                let (inlet, changes) = Inlet::new(scope, frontier);
+                subscribe::collect(subscribe::changed_rows(changes, &schema), deliver);
+                Port::Changes(inlet)
+            } else {
+                let (inlet, batches) = Inlet::new(scope, frontier);
+                subscribe::collect(subscribe::stream_rows(batches, &schema), deliver);
+                Port::Batches(inlet)
+            }
+        });
+        let node = Node {
+            schema,
+            windowed: false,
+            dataflow: Some(dataflow),
+            inputs: vec![(input.to_owned(), port)],
+            out: Out::None,
+            kept: None,
+            recent: VecDeque::new(),
+            recent_records: 0,
+            split: false,
+            reads: None,
+            rows: 0,
+            tap: None,
+        };
+        self.add(name.to_owned(), node);
+        self.prime(name, snapshot);
+        Ok(())
+    }
+
+    fn add(&mut self, name: String, node: Node) {
+        self.order.retain(|n| *n != name);
+        self.order.push(name.clone());
+        self.nodes.insert(name, node);
+    }
+
+    /// Removes a source, view or subscription.
+    pub fn remove(&mut self, worker: &mut Worker, name: &str) {
+        if let Some(node) = self.nodes.remove(name) {
+            self.order.retain(|n| n != name);
+            if let Some(dataflow) = node.dataflow {
+                drop(node);
+                worker.drop_dataflow(dataflow);
+            }
+        }
+        let read: BTreeSet<&String> = self.nodes.values().flat_map(|n| n.inputs.iter().map(|(from, _)| from)).collect();
+        for (name, node) in &self.nodes {
+            if let Some(kept) = &node.kept {
+                kept.borrow_mut().listening = read.contains(name);
+            }
+        }
+    }
+
+    /// Gives a new node what its inputs hold already: a table's rows, and if `recent` a stream's latest output.
+    fn prime(&mut self, name: &str, recent: bool) {
+        // What is on its way goes to the older readers, who have it coming, before the new one gets its first look.
+        self.pump_but(Some(name));
+        let Some(mut node) = self.nodes.remove(name) else { return };
+        for (from, port) in &mut node.inputs {
+            let Some(source) = self.nodes.get_mut(from) else { continue };
+            let frontier = self.epoch.min(match &source.out {
+                Out::Batches(outlet) => outlet.frontier(),
+                Out::Changes(outlet) => outlet.frontier(),
+                Out::Source | Out::None => self.epoch,
+            });
+            match port {
+                Port::Changes(inlet) => {
+                    if let Some(kept) = &source.kept {
+                        let mut kept = kept.borrow_mut();
+                        kept.listening = true;
+                        let snapshot = kept.snapshot();
+                        if !snapshot.is_empty() {
+                            inlet.send(frontier, Arc::new(snapshot));
+                        }
+                    }
+                }
+                Port::Batches(inlet) => {
+                    if recent {
+                        source.recent.iter().for_each(|(epoch, batch)| inlet.send(*epoch, batch.clone()));
+                    }
+                }
+            }
+        }
+        self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// The columns of a declared source that somebody reads, ascending; `None` when nobody reads it.
+    pub fn demand(&self, source: &str) -> Option<Vec<usize>> {
+        let node = self.nodes.get(source)?;
+        let all = || (0..node.schema.len()).collect::<BTreeSet<usize>>();
+        let mut columns = BTreeSet::new();
+        let mut read = false;
+        for reader in self.nodes.values() {
+            for (i, (from, _)) in reader.inputs.iter().enumerate() {
+                if from == source {
+                    read = true;
+                    match &reader.reads {
+                        Some(reads) if i == 0 => columns.extend(reads.iter().copied()),
+                        _ => columns.extend(all()),
+                    }
+                }
+            }
+        }
+        if node.kept.is_some() {
+            columns.extend(all());
+        }
+        read.then(|| columns.into_iter().collect())
+    }
+
+    /// Hands in a batch of a declared source at the current epoch.
+    pub fn send(&mut self, source: &str, batch: Batch) {
+        let epoch = self.epoch;
+        match self.nodes.get_mut(source) {
+            Some(node) if node.kept.is_some() => {
+                node.rows += batch.len() as u64;
+                if let Some((_, Port::Batches(inlet))) = node.inputs.first_mut() {
+                    inlet.send(epoch, batch);
+                }
+            }
+            Some(node) => {
+                node.rows += batch.len() as u64;
+                for reader in self.nodes.values_mut() {
+                    for (from, port) in &mut reader.inputs {
+                        if let (Port::Batches(inlet), true) = (port, from == source) {
+                            inlet.send(epoch, batch.clone());
+                        }
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Closes every epoch before this one for what is handed in.
+    pub fn advance(&mut self, epoch: u64) {
+        if epoch <= self.epoch {
+            return;
+        }
+        self.epoch = epoch;
+        let sources: BTreeSet<String> =
+            self.nodes.iter().filter(|(_, n)| matches!(n.out, Out::Source)).map(|(name, _)| name.clone()).collect();
+        for node in self.nodes.values_mut() {
+            for (from, port) in &mut node.inputs {
+                if from.is_empty() || sources.contains(from) {
+                    port.advance(epoch);
+                }
+            }
+        }
+    }
+
+    /// Carries what came out of each node to those that read it.
+    pub fn pump(&mut self) {
+        self.pump_but(None);
+    }
+
+    fn pump_but(&mut self, except: Option<&str>) {
+        for i in 0..self.order.len() {
+            let Some(name) = self.order.get(i).cloned() else { break };
+            let keep_recent = self.options.keep_recent;
+            let Some(node) = self.nodes.get_mut(&name) else { continue };
+            match &node.out {
+                Out::Batches(outlet) => {
+                    // The frontier first: what comes after it is looked at next time.
+                    let (frontier, items) = (outlet.frontier(), outlet.take());
+                    for (epoch, batch) in &items {
+                        node.rows += batch.len() as u64;
+                        if let Some(tap) = &mut node.tap {
+                            tap(batch);
+                        }
+                        if keep_recent && !batch.is_empty() {
+                            node.recent_records += batch.len();
+                            node.recent.push_back((*epoch, batch.clone()));
+                        }
+                    }
+                    while node.recent_records > RECENT
+                        && let Some((_, batch)) = node.recent.pop_front()
+                    {
+                        node.recent_records -= batch.len();
+                    }
+                    self.each_reader(&name, except, |port| {
+                        if let Port::Batches(inlet) = port {
+                            items.iter().for_each(|(epoch, batch)| inlet.send(*epoch, batch.clone()));
+                        }
+                        port.advance(frontier);
+                    });
+                }
+                Out::Changes(outlet) => {
+                    let (frontier, items) = (outlet.frontier(), outlet.take());
+                    node.rows += items.iter().map(|(_, c)| c.len() as u64).sum::<u64>();
+                    self.each_reader(&name, except, |port| {
+                        if let Port::Changes(inlet) = port {
+                            items.iter().for_each(|(epoch, changes)| inlet.send(*epoch, Arc::clone(changes)));
+                        }
+                        port.advance(frontier);
+                    });
+                }
+                Out::Source | Out::None => {}
+            }
+        }
+    }
+
+    fn each_reader(&mut self, name: &str, except: Option<&str>, mut each: impl FnMut(&mut Port)) {
+        for (reader, node) in &mut self.nodes {
+            if Some(reader.as_str()) == except {
+                continue;
+            }
+            node.inputs.iter_mut().filter(|(from, _)| from == name).for_each(|(_, port)| each(port));
+        }
+    }
+
+    fn out_frontier(&self, node: &Node) -> u64 {
+        match &node.out {
+            Out::Batches(outlet) => outlet.frontier(),
+            Out::Changes(outlet) => outlet.frontier(),
+            Out::Source | Out::None => self.epoch,
+        }
+    }
+
+    /// The first epoch that is not closed at a node, on all workers.
+    pub fn frontier(&self, name: &str) -> u64 {
+        self.nodes.get(name).map_or(u64::MAX, |node| self.out_frontier(node))
+    }
+
+    /// The first epoch that is not closed everywhere.
+    pub fn frontiers(&self) -> u64 {
+        self.nodes.values().map(|node| self.out_frontier(node)).min().unwrap_or(self.epoch)
+    }
+
+    /// The rows that a query asks for and this worker keeps, as of a closed epoch.
+    ///
+    /// # Errors
+    /// There is no such table, or it cannot be read as of that epoch any more.
+    pub fn peek(&self, query: &RowQuery, as_of: u64) -> Result<Vec<Row>, String> {
+        let node = self.nodes.get(&query.input).ok_or_else(|| format!("'{}' is not there", query.input))?;
+        let kept = node.kept.as_ref().ok_or_else(|| format!("'{}' is a stream and keeps no rows", query.input))?;
+        let mut kept = kept.borrow_mut();
+        if kept.since() > as_of {
+            return Err("the rows as of the asked epoch are gone: ask again".into());
+        }
+        Ok(peek::rows(&mut kept, &node.schema, node.windowed, query, as_of))
+    }
+
+    /// Shows all rows that this worker keeps of a table, as of the newest epoch.
+    pub fn scan(&self, name: &str, each: impl FnMut(keyed::PackedRow)) {
+        if let Some(kept) = self.nodes.get(name).and_then(|n| n.kept.as_ref()) {
+            let selection = Selection { keys: None, starts: (i64::MIN, i64::MAX), as_of: u64::MAX };
+            kept.borrow_mut().rows(&selection, each);
+        }
+    }
+
+    /// Updates that this worker holds of a table.
+    pub fn updates(&self, name: &str) -> usize {
+        self.nodes.get(name).and_then(|n| n.kept.as_ref()).map_or(0, |k| k.borrow().updates())
+    }
+}
+
+impl Port {
+    fn advance(&mut self, epoch: u64) {
+        match self {
+            Port::Batches(inlet) => inlet.advance(epoch),
+            Port::Changes(inlet) => inlet.advance(epoch),
+        }
+    }
+}
+
+/// A view's dataflow, built.
+struct Built {
+    inputs: Vec<(String, Port)>,
+    out: Out,
+    kept: Option<Rc<RefCell<Kept>>>,
+}
+
+fn build(
+    scope: Scope<'_, u64>,
+    view: &View,
+    input_schema: &Schema,
+    split: bool,
+    frontier: u64,
+    reports: &SharedReports,
+) -> Built {
+    let mut inputs = Vec::new();
+    let mut stream = |pipeline: &Pipeline| {
+        let (inlet, batches) = Inlet::new(scope, frontier);
+        inputs.push((pipeline.input.clone(), Port::Batches(inlet)));
+        pipeline_flow(scope, batches, pipeline, &view.name, frontier, reports, &mut inputs)
+    };
+    match &view.kind {
+        ViewKind::Stream(pipeline) => {
+            let out = Outlet::new(stream(pipeline));
+            Built { inputs, out: Out::Batches(out), kept: None }
+        }
+        ViewKind::Aggregate(aggregate) => {
+            let grouping = Grouping {
+                group: aggregate.group.clone(),
+                calls: aggregate.calls.clone(),
+                window: aggregate.window,
+            };
+            let parcels = if aggregate.retracts {
+                let (inlet, changes) = Inlet::new(scope, frontier);
+                inputs.push((aggregate.input.input.clone(), Port::Changes(inlet)));
+                let steps = aggregate.input.clone();
+                tables::groups(changes, input_schema.clone(), steps, grouping, &view.name, reports)
+            } else {
+                group::render(stream(&aggregate.input), grouping, split, &view.name, reports)
+            };
+            let (kept, changes) = keyed::render(parcels, shape(view, aggregate), &view.name, reports);
+            Built { inputs, out: Out::Changes(Outlet::new(changes)), kept: Some(kept) }
+        }
+        ViewKind::Table(pipeline) => {
+            let (inlet, changes) = Inlet::new(scope, frontier);
+            inputs.push((pipeline.input.clone(), Port::Changes(inlet)));
+            let (input, output) = (input_schema.clone(), view.schema.clone());
+            let parcels = tables::rows(changes, input, pipeline.clone(), output, &view.name, reports);
+            let shape = Shape {
+                key: view.schema.key.iter().map(|c| c.ty.clone()).collect(),
+                windows: Windows::None,
+                retention: i64::MAX,
+                finish: Finish::Row,
+            };
+            let (kept, changes) = keyed::render(parcels, shape, &view.name, reports);
+            Built { inputs, out: Out::Changes(Outlet::new(changes)), kept: Some(kept) }
+        }
+    }
+}
+
+fn shape(view: &View, aggregate: &Aggregate) -> Shape {
+    let windows = match aggregate.window.map(|w| w.spec) {
+        None => Windows::None,
+        Some(WindowSpec::Session { gap }) => Windows::Sessions(gap),
+        Some(spec) => Hops::new(spec).map_or(Windows::None, Windows::Hops),
+    };
+    Shape {
+        key: view.schema.key.iter().map(|c| c.ty.clone()).collect(),
+        windows,
+        retention: aggregate.window.map_or(i64::MAX, |w| w.retention_ms),
+        finish: Finish::Aggregate(Box::new(aggregate.clone())),
+    }
+}
+
+/// A stream through its steps; each lookup gets a way in for its table.
+fn pipeline_flow<'scope>(
+    scope: Scope<'scope, u64>,
+    mut stream: Flow<'scope, Batch>,
+    pipeline: &Pipeline,
+    view: &str,
+    frontier: u64,
+    reports: &SharedReports,
+    inputs: &mut Vec<(String, Port)>,
+) -> Flow<'scope, Batch> {
+    let mut pending = Vec::new();
+    for step in &pipeline.steps {
+        match step {
+            Step::Lookup(lookup) => {
+                if !pending.is_empty() {
+                    let steps = std::mem::take(&mut pending);
+                    stream = steps::render(stream, steps, pipeline.keep_tombstones, view, reports);
+                }
+                let (inlet, changes) = Inlet::new(scope, frontier);
+                inputs.push((lookup.table.clone(), Port::Changes(inlet)));
+                stream = lookup::render(stream, changes, lookup.clone(), view, reports);
+            }
+            Step::Filter(_) | Step::Project(_) => pending.push(step.clone()),
+        }
+    }
+    if !pending.is_empty() || !pipeline.keep_tombstones {
+        stream = steps::render(stream, pending, pipeline.keep_tombstones, view, reports);
+    }
+    stream
+}
+
+/// The packed form of a key.
+pub fn packed_key(key: &[crate::row::Value]) -> Vec<u8> {
+    let mut out = Vec::new();
+    packed::push_all(&mut out, key);
+    out
+}

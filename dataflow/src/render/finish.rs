@@ -1,0 +1,88 @@
+//! Accumulators to rows: results, HAVING, projection.
+
+use super::steps;
+use crate::arrange::Accum;
+use crate::plan::eval::EvalInput;
+use crate::plan::{Aggregate, NamedExpr};
+use crate::row::packed::{self, Packer};
+use crate::row::{SqlType, Value};
+use crate::views::change::Bounds;
+use arrow_array::{Array, ArrayRef, BooleanArray};
+
+/// How a store's accumulators become rows.
+#[derive(Clone, Debug)]
+pub enum Finish {
+    /// The accumulator is the row.
+    Row,
+    /// Results of aggregates, HAVING, projection.
+    Aggregate(Box<Aggregate>),
+}
+
+/// One accumulator to finish.
+pub struct Item<'a> {
+    /// The group's packed key.
+    pub key: &'a [u8],
+    /// Its window.
+    pub window: Option<Bounds>,
+    /// What its rows add up to.
+    pub accum: &'a Accum,
+}
+
+impl Finish {
+    /// The packed value columns of each item's row; `None` where there is no row: it was deleted, or HAVING hides it.
+    pub fn rows(&self, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
+        match self {
+            Finish::Row => items.iter().map(|i| i.accum.row().map(Into::into)).collect(),
+            Finish::Aggregate(aggregate) => finish(aggregate, items),
+        }
+    }
+}
+
+fn finish(aggregate: &Aggregate, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
+    if items.is_empty() {
+        return Vec::new();
+    }
+    let keys = aggregate.group.iter().map(|g| g.expr.ty());
+    let mut cells: Vec<Vec<Value>> = vec![Vec::with_capacity(items.len()); aggregate.result_columns().len()];
+    for item in items {
+        let mut rest = item.key;
+        let values = packed::pop_all(&mut rest, keys.clone()).into_iter().chain(item.accum.results(&aggregate.calls));
+        let bounds = item.window.into_iter().flat_map(|w| [Value::Bigint(w.start), Value::Bigint(w.end)]);
+        cells.iter_mut().zip(values.chain(bounds)).for_each(|(column, value)| column.push(value));
+    }
+    let columns: Vec<Option<ArrayRef>> = aggregate
+        .result_columns()
+        .iter()
+        .zip(&cells)
+        .map(|(column, values)| Some(packed::column(&column.ty, values.iter())))
+        .collect();
+    let times: Vec<i64> = items.iter().map(|i| i.accum.time).collect();
+    let input = EvalInput { columns: &columns, times: &times, offsets: &times, partition: 0 };
+    let mut errors = steps::errors();
+    let shown = aggregate.having.as_ref().map(|h| h.filter(&input, &mut errors));
+    pack(&aggregate.project, &input, shown.as_ref(), items.len())
+}
+
+/// The rows of a projection, packed, where `shown` is true.
+pub fn pack(
+    project: &[NamedExpr],
+    input: &EvalInput<'_>,
+    shown: Option<&BooleanArray>,
+    rows: usize,
+) -> Vec<Option<Box<[u8]>>> {
+    let mut errors = steps::errors();
+    let columns: Vec<(ArrayRef, SqlType)> =
+        project.iter().map(|p| (p.expr.eval(input, &mut errors), p.expr.ty().clone())).collect();
+    let packer = Packer::new(columns);
+    let mut scratch = Vec::new();
+    (0..rows)
+        .map(|row| {
+            if shown.is_some_and(|s| s.is_null(row) || !s.value(row)) {
+                return None;
+            }
+            scratch.clear();
+            packer.push(&mut scratch, row);
+            Some(scratch.as_slice().into())
+        })
+        .collect()
+}

@@ -1,0 +1,500 @@
+//! The operator that keeps a table: takes partial accumulators, tells what changed.
+//!
+//! At the end of an epoch the parcels of all workers are put in order of their keys, added up, and put into the
+//! [`Store`] as one run. Only when somebody listens are the rows before and after worked out. Windows whose retention is
+//! over are forgotten, a stretch of event time at a time, and hidden before that.
+
+use super::finish::{Finish, Item};
+use super::group::Parcel;
+use super::port::Flow;
+use super::sessions::{self, Arrival};
+use super::windows::Hops;
+use super::{SharedReports, TableChange};
+use crate::arrange::store::Run;
+use crate::arrange::{Accum, Store};
+use crate::row::{packed, SqlType};
+use crate::views::change::Bounds;
+use differential_dataflow::difference::Semigroup;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::Capability;
+
+/// Epochs that a store stays readable behind the newest, so that all workers can answer as of the same one.
+const LAG: u64 = 64;
+
+/// Into how many stretches a retention is cut: memory is freed a stretch at a time.
+const STRETCHES: i64 = 16;
+
+/// What follows a group's key in a store.
+#[derive(Clone, Copy, Debug)]
+pub enum Windows {
+    /// Nothing.
+    None,
+    /// Panes.
+    Hops(Hops),
+    /// Sessions with this gap in ms.
+    Sessions(i64),
+}
+
+/// What a table is, beside its contents.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Types of the key's columns.
+    pub key: Vec<SqlType>,
+    /// Its windows.
+    pub windows: Windows,
+    /// How long a window is kept after its start (a session: after its end), in ms; `i64::MAX`: for ever.
+    pub retention: i64,
+    /// How accumulators become rows.
+    pub finish: Finish,
+}
+
+/// A table on one worker: shared by the operator, which writes it between two steps' reads, and the worker.
+pub struct Kept {
+    shape: Shape,
+    store: Store,
+    /// Somebody wants changes.
+    pub listening: bool,
+    /// Stream time as of an epoch and later ones, until the next entry.
+    stream_times: BTreeMap<u64, i64>,
+}
+
+/// A row of a table, packed.
+pub struct PackedRow {
+    /// The group's key.
+    pub key: Box<[u8]>,
+    /// The window.
+    pub window: Option<Bounds>,
+    /// The value columns.
+    pub value: Box<[u8]>,
+    /// ROWTIME.
+    pub time: i64,
+}
+
+/// Which rows to read.
+#[derive(Clone, Debug)]
+pub struct Selection<'a> {
+    /// Only these packed keys, ascending; all when `None`.
+    pub keys: Option<&'a [Vec<u8>]>,
+    /// Only windows that start from here to there, both included.
+    pub starts: (i64, i64),
+    /// As of this epoch, itself included.
+    pub as_of: u64,
+}
+
+/// Rows finished together.
+const CHUNK: usize = 4096;
+
+impl Kept {
+    fn new(shape: Shape) -> Self {
+        let stretch = match shape.windows {
+            _ if shape.retention == i64::MAX => 0,
+            Windows::None => 0,
+            Windows::Hops(hops) => (shape.retention / STRETCHES).max(hops.size),
+            Windows::Sessions(gap) => (shape.retention / STRETCHES).max(gap).max(1),
+        };
+        Kept { shape, store: Store::new(stretch), listening: false, stream_times: BTreeMap::new() }
+    }
+
+    /// The first epoch that is not in yet on this worker.
+    pub fn upper(&self) -> u64 {
+        self.store.upper()
+    }
+
+    /// The oldest epoch as of which it can be read.
+    pub fn since(&self) -> u64 {
+        self.store.since()
+    }
+
+    /// Updates held.
+    pub fn updates(&self) -> usize {
+        self.store.updates()
+    }
+
+    /// Windows that start (sessions: end) before this time are gone, as of an epoch.
+    fn horizon(&self, as_of: u64) -> i64 {
+        let stream_time = self.stream_times.range(..=as_of).next_back().map_or(i64::MIN, |(_, t)| *t);
+        stream_time.saturating_sub(self.shape.retention)
+    }
+
+    /// Shows the rows of a selection, in ascending order of key and window.
+    pub fn rows(&mut self, selection: &Selection<'_>, mut each: impl FnMut(PackedRow)) {
+        let horizon = self.horizon(selection.as_of);
+        let (from, to) = selection.starts;
+        // A hopping window's panes may lie in the next stretch; a session may lie in a later one than its start's.
+        let low = match self.shape.windows {
+            Windows::Hops(_) if from > i64::MIN => self.store.stretch(from.max(0)),
+            _ => i64::MIN,
+        };
+        let high = match self.shape.windows {
+            Windows::Hops(hops) if to < i64::MAX => self.store.stretch(to.saturating_add(hops.size)),
+            _ => i64::MAX,
+        };
+        let mut reader = self.store.read(low..=high, selection.as_of);
+        let mut batch = Chunk { finish: &self.shape.finish, items: Vec::new(), each: &mut each };
+        let shape = &self.shape;
+        let mut group = Group { shape, key: Vec::new(), windows: BTreeMap::new() };
+        let visible = |bounds: Option<Bounds>| match (bounds, shape.windows) {
+            (Some(b), Windows::Sessions(_)) => b.end >= horizon && (from..=to).contains(&b.start),
+            (Some(b), _) => b.start >= horizon && (from..=to).contains(&b.start),
+            (None, _) => true,
+        };
+        let take = |key: &[u8], accum: Accum, group: &mut Group<'_>, batch: &mut Chunk<'_>| {
+            let n = group_length(key, &shape.key);
+            if group.key != key[..n] {
+                group.end(batch, &visible);
+                group.key.clear();
+                group.key.extend_from_slice(&key[..n]);
+            }
+            group.add(&key[n..], accum);
+        };
+        match selection.keys {
+            None => reader.scan(|key, accum| take(key, accum, &mut group, &mut batch)),
+            Some(keys) => {
+                for wanted in keys {
+                    reader.seek(wanted);
+                    while reader.key().is_some_and(|key| key.starts_with(wanted)) {
+                        let accum = reader.accum();
+                        if let (Some(key), Some(accum)) = (reader.key(), accum) {
+                            take(key, accum, &mut group, &mut batch);
+                        }
+                        reader.step();
+                    }
+                }
+            }
+        }
+        group.end(&mut batch, &visible);
+        batch.end();
+    }
+
+    /// All rows, as changes from nothing.
+    pub fn snapshot(&mut self) -> Vec<TableChange> {
+        let mut out = Vec::new();
+        let selection = Selection { keys: None, starts: (i64::MIN, i64::MAX), as_of: u64::MAX };
+        self.rows(&selection, |row| {
+            out.push(TableChange { key: row.key, window: row.window, old: None, new: Some(row.value), time: row.time });
+        });
+        out
+    }
+
+    /// Puts in an epoch's parcels. Returns what changed when somebody listens, and how many rows were late.
+    fn apply(&mut self, epoch: u64, mut parcels: Vec<Parcel>) -> (Vec<TableChange>, u64) {
+        parcels.sort_by_key(|p| p.order);
+        let known = self.stream_times.values().next_back().copied().unwrap_or(i64::MIN);
+        let stream_time = parcels.iter().map(|p| p.stream_time).fold(known, i64::max);
+        let (changes, late) = match self.shape.windows {
+            Windows::Sessions(gap) => self.apply_sessions(epoch, &parcels, gap),
+            _ => (self.apply_groups(epoch, &parcels), 0),
+        };
+        if stream_time > known {
+            self.stream_times.insert(epoch, stream_time);
+        }
+        self.forget(epoch);
+        (changes, late)
+    }
+
+    fn apply_groups(&mut self, epoch: u64, parcels: &[Parcel]) -> Vec<TableChange> {
+        let mut updates: Vec<(&[u8], &Accum)> =
+            parcels.iter().flat_map(|p| p.keys.iter().zip(&p.accums)).collect();
+        updates.sort_by(|a, b| a.0.cmp(b.0));
+        let bytes = updates.iter().map(|u| u.0.len()).sum();
+        let mut runs: BTreeMap<i64, Run> = BTreeMap::new();
+        let mut merged: Vec<(&[u8], Accum)> = Vec::new();
+        for same in updates.chunk_by(|a, b| a.0 == b.0) {
+            let Some((key, first)) = same.first() else { continue };
+            let mut accum = (*first).clone();
+            same[1..].iter().for_each(|(_, more)| accum.plus_equals(more));
+            let stretch = match self.shape.windows {
+                Windows::None => 0,
+                _ => self.store.stretch(Hops::read(&key[group_length(key, &self.shape.key)..]).pane),
+            };
+            if self.listening {
+                merged.push((key, accum.clone()));
+            }
+            runs.entry(stretch).or_insert_with(|| Run::new(epoch, updates.len(), bytes)).push(key, accum);
+        }
+        let changes = if self.listening { self.group_changes(&merged) } else { Vec::new() };
+        self.store.insert(runs.into_iter().collect(), epoch + 1);
+        changes
+    }
+
+    /// What these updates change, before they are put in.
+    fn group_changes(&mut self, updates: &[(&[u8], Accum)]) -> Vec<TableChange> {
+        let mut before: Vec<Option<Accum>> = Vec::new();
+        let mut after: Vec<(Vec<u8>, Option<Bounds>, Accum)> = Vec::new();
+        let hops = match self.shape.windows {
+            Windows::Hops(hops) => hops,
+            _ => {
+                let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
+                for (key, update) in updates {
+                    let old = reader.get(key);
+                    let mut new = old.clone().unwrap_or_else(|| update.clone());
+                    if old.is_some() {
+                        new.plus_equals(update);
+                    }
+                    before.push(old);
+                    after.push((key.to_vec(), None, new));
+                }
+                return self.finish_changes(&before, &after);
+            }
+        };
+        let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
+        let length = |key: &[u8]| group_length(key, &self.shape.key);
+        for same in updates.chunk_by(|a, b| a.0[..length(a.0)] == b.0[..length(b.0)]) {
+            let Some((key, _)) = same.first() else { continue };
+            let group = &key[..length(key)];
+            let mut added: BTreeMap<i64, Accum> = BTreeMap::new();
+            for (key, accum) in same {
+                hops.spread(Hops::read(&key[group.len()..]), accum, &mut added);
+            }
+            let (Some(first), Some(last)) = (added.keys().next().copied(), added.keys().next_back().copied()) else {
+                continue;
+            };
+            // The panes of all windows that change.
+            let mut old: BTreeMap<i64, Accum> = BTreeMap::new();
+            let mut from = group.to_vec();
+            packed::push_i64(&mut from, first);
+            reader.seek(&from);
+            while let Some(key) = reader.key() {
+                if !key.starts_with(group) {
+                    break;
+                }
+                let place = Hops::read(&key[group.len()..]);
+                if place.pane >= last + hops.size {
+                    break;
+                }
+                if let Some(accum) = reader.accum() {
+                    hops.spread(place, &accum, &mut old);
+                }
+                reader.step();
+            }
+            for (start, add) in added {
+                let old = old.remove(&start);
+                let mut new = old.clone().unwrap_or_else(|| add.clone());
+                if old.is_some() {
+                    new.plus_equals(&add);
+                }
+                before.push(old);
+                after.push((group.to_vec(), Some(hops.bounds(start)), new));
+            }
+        }
+        self.finish_changes(&before, &after)
+    }
+
+    fn finish_changes(
+        &self,
+        before: &[Option<Accum>],
+        after: &[(Vec<u8>, Option<Bounds>, Accum)],
+    ) -> Vec<TableChange> {
+        let new: Vec<Item<'_>> =
+            after.iter().map(|(key, window, accum)| Item { key, window: *window, accum }).collect();
+        let old: Vec<Item<'_>> = before
+            .iter()
+            .zip(after)
+            .filter_map(|(old, (key, window, _))| old.as_ref().map(|accum| Item { key, window: *window, accum }))
+            .collect();
+        let new = self.shape.finish.rows(&new);
+        let mut old = self.shape.finish.rows(&old).into_iter();
+        before
+            .iter()
+            .zip(after)
+            .zip(new)
+            .filter_map(|((before, (key, window, accum)), new)| {
+                let old = before.as_ref().and_then(|_| old.next()).flatten();
+                let time = accum.time;
+                (old.is_some() || new.is_some())
+                    .then(|| TableChange { key: key.as_slice().into(), window: *window, old, new, time })
+            })
+            .collect()
+    }
+
+    fn apply_sessions(&mut self, epoch: u64, parcels: &[Parcel], gap: i64) -> (Vec<TableChange>, u64) {
+        let mut arrivals: Vec<Arrival<'_>> = parcels
+            .iter()
+            .flat_map(|p| p.keys.iter().zip(&p.accums).zip(&p.sessions))
+            .map(|((group, accum), (start, close))| Arrival {
+                group,
+                start: *start,
+                close: *close,
+                accum: accum.clone(),
+            })
+            .collect();
+        arrivals.sort_by(|a, b| a.group.cmp(b.group));
+        let outcome = sessions::apply(&mut self.store, &arrivals, gap);
+        let runs = outcome.runs.iter().map(|(stretch, updates)| (*stretch, sessions::run(epoch, updates))).collect();
+        self.store.insert(runs, epoch + 1);
+        let changes = if self.listening { self.session_changes(&outcome) } else { Vec::new() };
+        (changes, outcome.late)
+    }
+
+    /// A session whose bounds change is another row: the old one goes, first all that go, then what there is now.
+    fn session_changes(&self, outcome: &sessions::Outcome) -> Vec<TableChange> {
+        let mut out = Vec::new();
+        for (key, touched) in &outcome.touched {
+            let bounds = |start: i64, accum: &Accum| Some(Bounds { start, end: accum.time });
+            let one = |window, accum| self.shape.finish.rows(&[Item { key, window, accum }]).pop().flatten();
+            let mut there = Vec::new();
+            for session in touched {
+                let before = session.before.as_ref().map(|a| (bounds(session.start, a), a));
+                let after = session.after.as_ref().map(|a| (bounds(session.start, a), a));
+                let same = before.as_ref().map(|b| b.0) == after.as_ref().map(|a| a.0);
+                let mut old = before.as_ref().and_then(|(window, accum)| one(*window, accum));
+                if let Some((window, accum)) = before.filter(|_| !same)
+                    && let Some(old) = old.take()
+                {
+                    let key = key.as_slice().into();
+                    out.push(TableChange { key, window, old: Some(old), new: None, time: accum.time });
+                }
+                if let Some((window, accum)) = after {
+                    let new = one(window, accum);
+                    if old.is_some() || new.is_some() {
+                        let key = key.as_slice().into();
+                        there.push(TableChange { key, window, old, new, time: accum.time });
+                    }
+                }
+            }
+            out.extend(there);
+        }
+        out
+    }
+
+    /// Forgets stretches that lie wholly before the horizon, and epochs nobody reads any more.
+    fn forget(&mut self, epoch: u64) {
+        let since = (epoch + 1).saturating_sub(LAG);
+        self.store.compact(since);
+        while self.stream_times.len() > 1
+            && let Some(second) = self.stream_times.keys().nth(1).copied()
+            && second <= since
+        {
+            self.stream_times.pop_first();
+        }
+        let horizon = self.horizon(since);
+        if horizon <= 0 || matches!(self.shape.windows, Windows::None) {
+            return;
+        }
+        // A window that starts just before the horizon has panes after it: those of the horizon's stretch stay.
+        let before = self.store.stretch(horizon);
+        if self.store.first_stretch().is_some_and(|first| first < before) {
+            let sessions = matches!(self.shape.windows, Windows::Sessions(_));
+            self.store.forget(before, |_, accum| sessions && !accum.is_dead() && accum.time >= horizon);
+        }
+    }
+}
+
+/// The length of the group's key at the head of a stored key.
+fn group_length(key: &[u8], types: &[SqlType]) -> usize {
+    key.len() - packed::skip_all(key, types).len()
+}
+
+/// The windows of the group that is being read.
+struct Group<'a> {
+    shape: &'a Shape,
+    key: Vec<u8>,
+    /// By start.
+    windows: BTreeMap<i64, Accum>,
+}
+
+impl Group<'_> {
+    fn add(&mut self, suffix: &[u8], accum: Accum) {
+        match self.shape.windows {
+            Windows::None => {
+                self.windows.insert(0, accum);
+            }
+            Windows::Hops(hops) => hops.spread(Hops::read(suffix), &accum, &mut self.windows),
+            Windows::Sessions(_) => {
+                if !accum.is_dead() {
+                    self.windows.insert(sessions::read_start(suffix), accum);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, batch: &mut Chunk<'_>, visible: &impl Fn(Option<Bounds>) -> bool) {
+        for (start, accum) in std::mem::take(&mut self.windows) {
+            let window = match self.shape.windows {
+                Windows::None => None,
+                Windows::Hops(hops) => Some(hops.bounds(start)),
+                Windows::Sessions(_) => Some(Bounds { start, end: accum.time }),
+            };
+            if visible(window) {
+                batch.items.push((self.key.clone(), window, accum));
+                if batch.items.len() >= CHUNK {
+                    batch.end();
+                }
+            }
+        }
+    }
+}
+
+/// Rows that are finished together.
+struct Chunk<'a> {
+    finish: &'a Finish,
+    items: Vec<(Vec<u8>, Option<Bounds>, Accum)>,
+    each: &'a mut dyn FnMut(PackedRow),
+}
+
+impl Chunk<'_> {
+    fn end(&mut self) {
+        let items: Vec<Item<'_>> =
+            self.items.iter().map(|(key, window, accum)| Item { key, window: *window, accum }).collect();
+        let rows = self.finish.rows(&items);
+        for ((key, window, accum), value) in self.items.drain(..).zip(rows) {
+            if let Some(value) = value {
+                (self.each)(PackedRow { key: key.into(), window, value, time: accum.time });
+            }
+        }
+    }
+}
+
+/// Keeps a table. Returns it, and the stream of its changes, which is silent while nobody listens.
+pub fn render<'scope>(
+    parcels: Flow<'scope, Parcel>,
+    shape: Shape,
+    view: &str,
+    reports: &SharedReports,
+) -> (Rc<RefCell<Kept>>, Flow<'scope, Arc<Vec<TableChange>>>) {
+    let (name, view, reports) = (format!("Keep {view}"), view.to_owned(), reports.clone());
+    let kept = Rc::new(RefCell::new(Kept::new(shape)));
+    let table = Rc::clone(&kept);
+    let changes = parcels.unary_frontier::<CapacityContainerBuilder<Vec<Arc<Vec<TableChange>>>>, _, _, _>(
+        Exchange::new(|p: &Parcel| p.target),
+        &name,
+        move |_, _| {
+            let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Parcel>)> = BTreeMap::new();
+            move |(input, frontier), output| {
+                input.for_each(|time, data| {
+                    if let (Some(epoch), Some(capability)) = (time.least().copied(), time.retain_least(0)) {
+                        waiting.entry(epoch).or_insert_with(|| (capability, Vec::new())).1.append(data);
+                    }
+                });
+                let open = frontier.frontier().first().copied();
+                let mut table = table.borrow_mut();
+                while let Some(entry) = waiting.first_entry() {
+                    if open.is_some_and(|open| *entry.key() >= open) {
+                        break;
+                    }
+                    let (epoch, (capability, parcels)) = entry.remove_entry();
+                    let (changes, late) = table.apply(epoch, parcels);
+                    if late > 0 {
+                        *reports.borrow_mut().late.entry(view.clone()).or_default() += late;
+                    }
+                    if !changes.is_empty() {
+                        output.session(&capability).give(Arc::new(changes));
+                    }
+                }
+                if let Some(open) = open
+                    && open > table.store.upper()
+                {
+                    table.store.insert(Vec::new(), open);
+                    table.store.compact(open.saturating_sub(LAG));
+                }
+            }
+        },
+    );
+    (kept, changes)
+}

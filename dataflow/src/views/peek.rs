@@ -1,0 +1,95 @@
+//! A peek: the rows of a table as of a closed epoch.
+
+use crate::engine::packed_key;
+use crate::plan::eval::EvalInput;
+use crate::plan::query::RowQuery;
+use crate::render::keyed::{Kept, PackedRow, Selection};
+use crate::render::steps;
+use crate::row::{packed, Schema, SqlType, Value};
+use crate::views::change::Row;
+use arrow_array::{Array, ArrayRef, BooleanArray};
+
+/// The rows that a query asks for.
+pub fn rows(kept: &mut Kept, schema: &Schema, windowed: bool, query: &RowQuery, as_of: u64) -> Vec<Row> {
+    let keys = query.keys.as_ref().map(|keys| {
+        let mut keys: Vec<Vec<u8>> =
+            keys.iter().filter(|k| !k.iter().any(Value::is_null)).map(|k| packed_key(k)).collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    });
+    let selection = Selection { keys: keys.as_deref(), starts: query.window_starts, as_of };
+    let unpack = Unpack::new(schema);
+    let mut out: Vec<Row> = Vec::new();
+    kept.rows(&selection, |row| out.push(unpack.row(&row)));
+    if let Some(filter) = &query.filter {
+        let columns = columns(schema, windowed, &out);
+        let times: Vec<i64> = out.iter().map(|r| r.time).collect();
+        let input = EvalInput { columns: &columns, times: &times, offsets: &times, partition: 0 };
+        let mask: BooleanArray = filter.filter(&input, &mut steps::errors());
+        let mut at = 0;
+        out.retain(|_| {
+            at += 1;
+            mask.is_valid(at - 1) && mask.value(at - 1)
+        });
+    }
+    out
+}
+
+/// Packed rows to values.
+pub struct Unpack {
+    key: Vec<SqlType>,
+    value: Vec<SqlType>,
+}
+
+impl Unpack {
+    /// For rows of this schema.
+    pub fn new(schema: &Schema) -> Self {
+        let types = |columns: &[crate::row::Column]| columns.iter().map(|c| c.ty.clone()).collect();
+        Unpack { key: types(&schema.key), value: types(&schema.value) }
+    }
+
+    /// The key's values.
+    pub fn key(&self, mut packed: &[u8]) -> Vec<Value> {
+        packed::pop_all(&mut packed, &self.key)
+    }
+
+    /// The value columns' values.
+    pub fn value(&self, mut packed: &[u8]) -> Vec<Value> {
+        packed::pop_all(&mut packed, &self.value)
+    }
+
+    /// A whole row.
+    pub fn row(&self, row: &PackedRow) -> Row {
+        Row { key: self.key(&row.key), window: row.window, value: Some(self.value(&row.value)), time: row.time }
+    }
+}
+
+/// Rows as columns, as expressions of a [`RowQuery`] see them: keys, values, and for a windowed input the bounds.
+pub fn columns(schema: &Schema, windowed: bool, rows: &[Row]) -> Vec<Option<ArrayRef>> {
+    let null = Value::Null;
+    let mut columns: Vec<Option<ArrayRef>> = schema
+        .columns()
+        .enumerate()
+        .map(|(i, column)| {
+            let cells: Vec<&Value> = rows
+                .iter()
+                .map(|row| match i.checked_sub(schema.key.len()) {
+                    None => row.key.get(i).unwrap_or(&null),
+                    Some(i) => row.value.as_ref().and_then(|v| v.get(i)).unwrap_or(&null),
+                })
+                .collect();
+            Some(packed::column(&column.ty, cells.into_iter()))
+        })
+        .collect();
+    if windowed {
+        let bound = |f: fn(&crate::views::change::Bounds) -> i64| {
+            let cells: Vec<Value> =
+                rows.iter().map(|r| r.window.as_ref().map_or(Value::Null, |w| Value::Bigint(f(w)))).collect();
+            Some(packed::column(&SqlType::Bigint, cells.iter()))
+        };
+        columns.push(bound(|w| w.start));
+        columns.push(bound(|w| w.end));
+    }
+    columns
+}

@@ -1,0 +1,116 @@
+//! A subscription: every change, in closed batches, at one place.
+
+use super::change::{ChangeBatch, Row};
+use super::peek::Unpack;
+use crate::engine::Deliver;
+use crate::render::port::Flow;
+use crate::render::TableChange;
+use crate::row::{packed, Batch, Schema, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::operator::Operator;
+
+/// Rows that came together, and their place in the order of an epoch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Piece {
+    /// Partition and batch of a stream's rows.
+    order: (u32, u64),
+    rows: Vec<Row>,
+}
+
+/// The rows of a table's changes.
+pub fn changed_rows<'scope>(changes: Flow<'scope, Arc<Vec<TableChange>>>, schema: &Schema) -> Flow<'scope, Piece> {
+    let unpack = Unpack::new(schema);
+    map(changes, move |changes: Arc<Vec<TableChange>>| Piece {
+        order: (0, 0),
+        rows: changes
+            .iter()
+            .map(|change| Row {
+                key: unpack.key(&change.key),
+                window: change.window,
+                value: change.new.as_ref().map(|value| unpack.value(value)),
+                time: change.time,
+            })
+            .collect(),
+    })
+}
+
+/// The rows of a stream.
+pub fn stream_rows<'scope>(batches: Flow<'scope, Batch>, schema: &Schema) -> Flow<'scope, Piece> {
+    let schema = schema.clone();
+    map(batches, move |batch: Batch| Piece {
+        order: (batch.origin.partition, batch.origin.sequence),
+        rows: rows(&batch, &schema),
+    })
+}
+
+/// The records of a batch as rows.
+pub fn rows(batch: &Batch, schema: &Schema) -> Vec<Row> {
+    (0..batch.len())
+        .map(|row| {
+            let mut cells = schema.columns().zip(&batch.columns).map(|(column, cells)| {
+                cells.as_ref().map_or(Value::Null, |cells| packed::cell(cells, &column.ty, row))
+            });
+            let key = cells.by_ref().take(schema.key.len()).collect();
+            let deleted = batch.tombstones.as_ref().is_some_and(|t| t[row]);
+            Row { key, window: None, value: (!deleted).then(|| cells.collect()), time: batch.times[row] }
+        })
+        .collect()
+}
+
+fn map<'scope, A: Clone + 'static>(
+    stream: Flow<'scope, A>,
+    mut function: impl FnMut(A) -> Piece + 'static,
+) -> Flow<'scope, Piece> {
+    stream.unary::<CapacityContainerBuilder<Vec<Piece>>, _, _, _>(Pipeline, "To rows", move |_, _| {
+        move |input, output| {
+            input.for_each(|time, data| {
+                let pieces = data.drain(..).map(&mut function).filter(|p| !p.rows.is_empty());
+                output.session(&time).give_iterator(pieces);
+            });
+        }
+    })
+}
+
+/// Brings all workers' rows to worker 0, and gives each closed stretch of epochs to `deliver` there.
+pub fn collect(pieces: Flow<'_, Piece>, mut deliver: Option<Deliver>) {
+    let mut lower = 0;
+    let mut waiting: BTreeMap<u64, Vec<Piece>> = BTreeMap::new();
+    pieces.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+        Exchange::new(|_: &Piece| 0),
+        "Deliver",
+        move |_, _| {
+            move |(input, frontier), _output| {
+                input.for_each(|time, data| {
+                    if let Some(epoch) = time.least() {
+                        waiting.entry(*epoch).or_default().append(data);
+                    }
+                });
+                let upper = frontier.frontier().first().copied().unwrap_or(u64::MAX);
+                if upper <= lower {
+                    return;
+                }
+                let later = waiting.split_off(&upper);
+                let mut rows = Vec::new();
+                for (_, mut pieces) in std::mem::replace(&mut waiting, later) {
+                    // A key's rows come from one worker, in order: ordering the workers' rows by key is an order.
+                    pieces.sort_by_key(|p| p.order);
+                    let single = pieces.len() == 1;
+                    let stream = pieces.iter().any(|p| p.order != (0, 0));
+                    let mut epoch: Vec<Row> = pieces.into_iter().flat_map(|p| p.rows).collect();
+                    if !single && !stream {
+                        epoch.sort_by(|a, b| a.key.cmp(&b.key));
+                    }
+                    rows.append(&mut epoch);
+                }
+                if let Some(deliver) = &mut deliver {
+                    deliver(ChangeBatch { lower, upper, rows });
+                }
+                lower = upper;
+            }
+        },
+    );
+}

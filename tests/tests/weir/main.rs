@@ -1,0 +1,63 @@
+//! Drives the weir program from outside, as its users do: command line, files, HTTP, a real Kafka broker and real
+//! search servers. Nothing in here links the program; what it does is what a shell could see.
+//!
+//! ```text
+//! data/NAME/SHAPE      tests/data/NAME.test replayed in one cluster shape, against the file's own expected rows
+//! errors/NAME          `weir check` of tests/data/errors/NAME.sql, against NAME.expected beside it
+//! commands/…           exit statuses and messages of the command line
+//! clickstream/…        generated clicks, against a plain recomputation with hash maps
+//! peers/…              the same against DuckDB, where ../shared is there
+//! demo/…               `weir demo` and its HTTP
+//! kafka/… elasticsearch/… opensearch/…   real servers, started by tests/services/service
+//! layers/…             which crate may depend on which
+//! ```
+//!
+//! The program is built before the first test, so that a stale one is never tested; `WEIR=FILE` names another.
+//! A test that cannot run here prints why and is counted as ignored; with `CI=true` it fails.
+#![allow(clippy::print_stderr, reason = "a test runner talks to the terminal")]
+
+mod case;
+mod clicks;
+mod clickstream;
+mod commands;
+mod data;
+mod demo;
+mod errors;
+mod http;
+mod kafka;
+mod layers;
+mod peers;
+mod pipeline;
+mod program;
+mod search;
+mod server;
+mod service;
+mod turn;
+mod twin;
+
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Arguments::from_args();
+    let trials: Vec<Trial> = [
+        layers::trials(),
+        data::trials(),
+        errors::trials(),
+        commands::trials(),
+        clickstream::trials(),
+        peers::trials(),
+        demo::trials(),
+        pipeline::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !args.list
+        && let Err(error) = program::build()
+    {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    libtest_mimic::run(&args, trials).exit_code()
+}

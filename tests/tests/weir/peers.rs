@@ -1,0 +1,100 @@
+//! The unmodified demo script against DuckDB, on the files of the shared generator. Only where `../shared` is.
+
+use crate::case::{difference, rows_of};
+use crate::clickstream::SHAPES;
+use crate::data::replay;
+use crate::program::workspace;
+use crate::turn;
+use anyhow::{Context as _, Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+/// Each table and those of its columns that DuckDB computes, in its order.
+const TABLES: [(&str, &[&str]); 7] = [
+    ("EVENTS_PER_MIN", &["USERID", "WINDOWSTART", "EVENTS"]),
+    ("PAGES_PER_MIN", &["USERID", "WINDOWSTART", "PAGES"]),
+    ("CLICK_USER_SESSIONS", &["USERNAME", "WINDOWSTART", "WINDOWEND", "EVENTS"]),
+    ("ERRORS_PER_MIN_ALERT", &["STATUS", "WINDOWSTART", "ERRORS"]),
+    ("ERRORS_PER_MIN", &["STATUS", "WINDOWSTART", "ERRORS"]),
+    ("ENRICHED_ERROR_CODES_COUNT", &["CODE", "DEFINITION", "WINDOWSTART", "COUNT"]),
+    ("USER_IP_ACTIVITY", &["USERNAME", "IP", "CITY", "WINDOWSTART", "COUNT"]),
+];
+
+/// One test a scale.
+pub(crate) fn trials() -> Vec<Trial> {
+    let absent = !shared().join("peers/gen.py").is_file();
+    if absent {
+        println!("peers: left out, for there is no '{}'", shared().join("peers").display());
+    }
+    ["demo", "large"]
+        .map(|scale| turn::shared(format!("peers/{scale}"), move || run(scale)).with_ignored_flag(absent))
+        .into_iter()
+        .collect()
+}
+
+fn shared() -> PathBuf {
+    workspace().join("../shared")
+}
+
+fn run(scale: &str) -> Result<()> {
+    let clicks = std::env::var("WEIR_TEST_CLICKS").unwrap_or_else(|_| "200000".to_owned());
+    let python = python_with_duckdb()?;
+    let folder = tempfile::tempdir()?;
+    let (data, oracle) = (folder.path().join("data"), folder.path().join("oracle"));
+    command(&python, &[&shared().join("peers/gen.py"), &data, Path::new(&clicks), Path::new(scale)])?;
+    command(&python, &[&shared().join("peers/oracle/peer.py"), &data, Path::new("2"), &oracle])?;
+    let topic = |name: &str, file: &str| ["--topic".to_owned(), format!("{name}={}", data.join(file).display())];
+    for shape in &SHAPES {
+        let out = folder.path().join(shape.name);
+        let mut args = vec!["replay".to_owned(), shared().join("demo/statements.sql").display().to_string()];
+        args.extend(topic("clickstream", "clicks.jsonl"));
+        args.extend(topic("clickstream_users", "users.jsonl"));
+        args.extend(topic("clickstream_codes", "codes.jsonl"));
+        args.extend(["--timestamp-field", "ts", "--out", &out.display().to_string()].map(str::to_owned));
+        replay(&args, shape, folder.path()).context(shape.name)?;
+        for (table, columns) in TABLES {
+            let expected = fs::read_to_string(oracle.join(format!("{}.csv", table.to_lowercase())))?;
+            let expected: Vec<String> = expected.lines().map(|l| l.replace('"', "")).collect();
+            let actual: Result<Vec<String>> =
+                rows_of(&out.join(format!("{table}.jsonl")))?.iter().map(|row| as_csv(row, columns)).collect();
+            let difference = difference(&expected, &actual?);
+            ensure!(difference.is_empty(), "{table}, {}: - DuckDB's, + weir's\n{difference}", shape.name);
+        }
+    }
+    Ok(())
+}
+
+fn as_csv(row: &str, columns: &[&str]) -> Result<String> {
+    let row: Value = serde_json::from_str(row)?;
+    let cells = columns.iter().map(|c| match &row[*c] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    Ok(cells.collect::<Vec<_>>().join(","))
+}
+
+/// A Python that has DuckDB, in a folder of its own under the cache; made at the first call.
+fn python_with_duckdb() -> Result<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).context("no HOME")?;
+    let venv = cache.join("weir/python");
+    let python = venv.join("bin/python");
+    let has_duckdb = |python: &Path| command(python, &[Path::new("-c"), Path::new("import duckdb")]).is_ok();
+    if !has_duckdb(&python) {
+        command(Path::new("python3"), &[Path::new("-m"), Path::new("venv"), &venv])?;
+        command(&python, &["-m", "pip", "install", "--quiet", "duckdb"].map(Path::new))?;
+    }
+    Ok(python)
+}
+
+fn command(program: &Path, args: &[&Path]) -> Result<()> {
+    let output = Command::new(program).args(args).output().with_context(|| format!("no '{}'", program.display()))?;
+    ensure!(output.status.success(), "{} {args:?}: {}", program.display(), String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
