@@ -284,9 +284,9 @@ impl<'a> Scan<'a> {
             let exponent = at;
             at = self.some_digits(at)?;
             // Java has no number with an exponent of more than 32 bits.
-            let value = self.all[exponent..at].iter().fold(0_u32, |v, d| {
-                v.saturating_mul(10).saturating_add(u32::from(d.wrapping_sub(b'0')))
-            });
+            let value = self.all[exponent..at]
+                .iter()
+                .fold(0_u32, |v, d| v.saturating_mul(10).saturating_add(u32::from(d.wrapping_sub(b'0'))));
             if i32::try_from(value).is_err() {
                 return Err(self.malformed_at(exponent, "an exponent beyond all bounds"));
             }
