@@ -3,7 +3,8 @@
 //! What a format cannot hold is refused when the [`Encoder`] is made, so that encoding a row cannot fail. No bytes at
 //! all (a null key, a tombstone) is `false`, which is not the same as zero bytes.
 
-use super::json::{double_text, write_display, write_json, write_string};
+use super::json::{write_display, write_json, write_string};
+use super::text::double_text;
 use super::{Column, Schema, SqlType, Value};
 use crate::plan::{Format, KeyWindow, TopicSpec};
 use crate::views::change::Row;

@@ -92,7 +92,15 @@ impl PartReader {
 
     /// For no bytes at all.
     pub(super) fn nothing(part: Part) -> Self {
-        PartReader { part, codec: Codec::Nothing, columns: Vec::new(), steps: Vec::new(), time_field: None, time_required: true, time: None }
+        PartReader {
+            part,
+            codec: Codec::Nothing,
+            columns: Vec::new(),
+            steps: Vec::new(),
+            time_field: None,
+            time_required: true,
+            time: None,
+        }
     }
 
     /// Prepares for building these columns of the schema and only checking the others.
