@@ -189,9 +189,17 @@ impl Workers {
 
     /// Subscribes to a view or a declared source.
     pub fn subscribe(&self, input: &str, snapshot: bool) -> Subscription {
+        let (subscription, command) = self.subscription(input, snapshot);
+        self.send(command);
+        subscription
+    }
+
+    /// A subscription that begins when the command is sent: in a group with the view's installation, so that it
+    /// misses nothing.
+    pub fn subscription(&self, input: &str, snapshot: bool) -> (Subscription, Command) {
         let (id, answers) = self.request();
-        self.send(Command::Subscribe { id, input: input.into(), snapshot });
-        Subscription { id, answers, workers: self.clone() }
+        let command = Command::Subscribe { id, input: input.into(), snapshot };
+        (Subscription { id, answers, workers: self.clone() }, command)
     }
 }
 

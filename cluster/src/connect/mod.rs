@@ -6,6 +6,7 @@
 
 mod datagen;
 mod elasticsearch;
+pub(crate) mod feed;
 
 use crate::config::Rate;
 use crate::intake::topics::Topics;
@@ -89,6 +90,8 @@ pub struct Context {
     pub rate: Rate,
     /// Where sinks spill what their destination cannot take yet.
     pub spill: PathBuf,
+    /// When this process began to count epochs, in seconds since 1970.
+    pub generation: u32,
 }
 
 /// The registry. Cheap to clone.

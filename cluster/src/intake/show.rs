@@ -178,12 +178,64 @@ fn client_query<'a>(
     }
 }
 
+/// The aggregate functions: name, what it gives, argument, result.
+const AGGREGATES: [(&str, &str, &str, &str); 5] = [
+    ("AVG", "The average of the values that are not null.", "number", "DOUBLE"),
+    ("COUNT", "How many rows there are; with an argument, how many where it is not null.", "any", "BIGINT"),
+    ("MAX", "The greatest value.", "any", "of its argument"),
+    ("MIN", "The least value.", "any", "of its argument"),
+    ("SUM", "The sum of the values that are not null.", "number", "of its argument"),
+];
+
 fn all_functions() -> Vec<FunctionInfo> {
-    Vec::new()
+    let info = |name: &str, kind| FunctionInfo { name: name.into(), kind, category: String::new() };
+    let scalar = functions::definitions().flat_map(|d| d.names()).map(|name| info(name, "SCALAR"));
+    let mut all: Vec<FunctionInfo> =
+        scalar.chain(AGGREGATES.iter().map(|(name, ..)| info(name, "AGGREGATE"))).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
 }
 
 fn describe_function(name: &str) -> Result<Body, String> {
-    Err(format!("Can't find any functions with the name '{name}'"))
+    let described = |name: &str, description: &str, kind, functions| {
+        Body::DescribeFunction(Box::new(FunctionDescription {
+            name: name.into(),
+            description: description.into(),
+            author: "weir".into(),
+            version: String::new(),
+            path: "internal".into(),
+            functions,
+            kind,
+        }))
+    };
+    let argument = |name: String, ty: String, is_variadic| Argument { name, ty, description: String::new(), is_variadic };
+    if let Some((name, description, ty, returns)) = AGGREGATES.iter().find(|(n, ..)| n.eq_ignore_ascii_case(name)) {
+        let signature = Signature {
+            arguments: vec![argument("val".into(), (*ty).into(), false)],
+            return_type: (*returns).into(),
+            description: String::new(),
+        };
+        return Ok(described(name, description, "AGGREGATE", vec![signature]));
+    }
+    let Some(definition) = functions::find(name) else {
+        let hint = functions::near_function(name).map(|n| format!("\nHint: did you mean {n}?")).unwrap_or_default();
+        return Err(format!("Can't find any functions with the name '{name}'{hint}"));
+    };
+    let signature = |s: &functions::Signature| Signature {
+        arguments: s
+            .params
+            .iter()
+            .enumerate()
+            .map(|(i, p)| argument(format!("arg{}", i + 1), p.to_string(), s.variadic && i + 1 == s.params.len()))
+            .collect(),
+        return_type: match s.returns {
+            functions::Returns::Is(ty) => ty.to_string(),
+            functions::Returns::Of(_) => "of its arguments".into(),
+        },
+        description: String::new(),
+    };
+    let signatures = definition.signatures.iter().map(signature).collect();
+    Ok(described(definition.name, definition.description, "SCALAR", signatures))
 }
 
 fn all_properties(intake: &Intake, session: &Session) -> Body {
