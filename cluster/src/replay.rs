@@ -25,7 +25,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::worker::Worker;
 use timely::WorkerConfig;
-use weir_dataflow::bind::Bound;
+use weir_dataflow::bind::{Bound, Catalog};
 use weir_dataflow::engine::{Engine, Options};
 use weir_dataflow::plan::ViewKind;
 use weir_dataflow::render::port::{Inlet, Outlet};
@@ -70,7 +70,7 @@ impl Replay {
     pub fn new(config: &ReplayConfig) -> anyhow::Result<Replay> {
         let (mut commands, mut views) = (Vec::new(), Vec::new());
         let mut read = BTreeSet::new();
-        for bound in script::bind_files(&config.scripts)? {
+        for bound in script::bind_texts(&Catalog::default(), &script::texts(&config.scripts)?)? {
             match bound {
                 Bound::Source(source) => commands.push(Command::Declare(source)),
                 Bound::View(view) => {

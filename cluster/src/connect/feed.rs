@@ -181,6 +181,7 @@ impl Task {
     /// Hands batches on until there are no more; how long what is pending gets when the feed is to end.
     async fn forward(&mut self, mut subscription: Subscription) -> Option<Duration> {
         let mut tick = tokio::time::interval(TICK);
+        let mut orders = self.orders.clone();
         loop {
             tokio::select! {
                 batch = subscription.next() => match batch {
@@ -197,9 +198,11 @@ impl Task {
                 },
                 _ = tick.tick() => {
                     let status = lock(&self.shared).delivery.as_ref().map(DeliveryHandle::status);
-                    status.into_iter().for_each(|status| self.count(status));
+                    if let Some(status) = status {
+                        self.count(status);
+                    }
                 }
-                orders = self.orders.wait_for(|o| o.stop.is_some()) => {
+                orders = orders.wait_for(|o| o.stop.is_some()) => {
                     return Some(orders.ok().and_then(|o| o.stop).unwrap_or_default());
                 }
             }
