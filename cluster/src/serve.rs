@@ -185,9 +185,9 @@ impl Server {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}: another program may use the port; --listen takes another"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: another program may use the port; --listen takes another")
+    })
 }
 
 async fn bind_connect(listen: ConnectListen) -> anyhow::Result<Option<TcpListener>> {
@@ -198,7 +198,10 @@ async fn bind_connect(listen: ConnectListen) -> anyhow::Result<Option<TcpListene
             Ok(None)
         }
         Err(e) => Err(e).with_context(|| {
-            format!("cannot listen on {}: another program may use the port; --connect-listen takes another", listen.address)
+            format!(
+                "cannot listen on {}: another program may use the port; --connect-listen takes another",
+                listen.address
+            )
         }),
     }
 }

@@ -4,9 +4,9 @@
 //! the view is dropped, the delivery ends and the feed waits for it to come back. Sink connectors are feeds, one a
 //! topic, and so are the outputs of views to Kafka.
 
+use crate::clock::now_ms;
 use crate::command::{Subscription, Workers};
 use crate::metrics::Metrics;
-use crate::clock::now_ms;
 use crate::processing_log::{Entry, Level, Message, ProcessingLog};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -6,11 +6,11 @@
 
 use super::session::Session;
 use super::variables;
+use crate::command::Offset;
 use anyhow::{Context, anyhow};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use crate::command::Offset;
 use std::path::PathBuf;
 use weir_dataflow::bind::{Bound, Catalog, bind};
 use weir_dataflow::sql::ast::{Statement, StatementKind};

@@ -1,7 +1,7 @@
 //! A worker of a server: see [`super`] for what it does all day.
 
 use super::reading::{Reading, Start};
-use super::{flatten, Config, SharedLine};
+use super::{Config, SharedLine, flatten};
 use crate::command::{Answer, Command, Line, Offset};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -196,13 +196,7 @@ impl Live<'_> {
         self.answers.send(0, answer);
     }
 
-    fn carry_out(
-        &mut self,
-        worker: &mut Worker,
-        command: Command,
-        epoch: u64,
-        deliver: Option<&Rc<dyn Fn(Answer)>>,
-    ) {
+    fn carry_out(&mut self, worker: &mut Worker, command: Command, epoch: u64, deliver: Option<&Rc<dyn Fn(Answer)>>) {
         match command {
             Command::Group(_) => {}
             Command::Declare(source) => {
@@ -250,7 +244,8 @@ impl Live<'_> {
     }
 
     fn install(&mut self, worker: &mut Worker, mut view: View, offset: Offset) {
-        let tables: Vec<String> = view.pipeline()
+        let tables: Vec<String> = view
+            .pipeline()
             .steps
             .iter()
             .filter_map(|s| if let Step::Lookup(l) = s { Some(l.table.clone()) } else { None })
