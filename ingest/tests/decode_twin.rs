@@ -2,6 +2,8 @@
 //! generated JSON texts: white space, escapes, keys in any order and case, missing, repeated and unknown keys, all
 //! kinds of numbers, and texts that are cut or have a byte wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use num_bigint::BigInt;
 use proptest::prelude::*;
