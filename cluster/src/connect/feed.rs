@@ -40,6 +40,7 @@ pub(crate) struct Setting {
     /// What is rejected.
     pub(crate) log: ProcessingLog,
     /// When epochs began to be counted, in seconds since 1970.
+    #[allow(dead_code, reason = "for the writer of output topics in Kafka")]
     pub(crate) generation: u32,
 }
 
@@ -50,6 +51,7 @@ pub(crate) struct Followed {
     /// What its delivery must know.
     pub(crate) target: Target,
     /// How its records look.
+    #[allow(dead_code, reason = "for the writer of output topics in Kafka")]
     pub(crate) topic: TopicSpec,
 }
 

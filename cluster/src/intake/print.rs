@@ -190,7 +190,7 @@ impl Shown {
     /// Appends a record, unless it is not one that is shown.
     fn print(&mut self, out: &mut String, record: &Printed<'_>) {
         self.seen += 1;
-        if self.left == 0 || (self.seen - 1) % self.every != 0 {
+        if self.left == 0 || !(self.seen - 1).is_multiple_of(self.every) {
             return;
         }
         self.left -= 1;

@@ -33,6 +33,7 @@ pub struct Shared {
 }
 
 /// What the Sequencer orders.
+#[allow(clippy::large_enum_variant, reason = "commands are few, and none of them waits in numbers")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Ordered {
     /// A command, and the epoch that worker 0 chose for it: as of which to peek, from which to subscribe.
@@ -76,7 +77,7 @@ struct Live<'a> {
 /// Runs until told to stop.
 pub fn run(worker: &mut Worker, shared: &Shared) {
     let config = &shared.config;
-    if worker.index() % config.place.workers == 0 {
+    if worker.index().is_multiple_of(config.place.workers) {
         let _ = shared.thread.set(std::thread::current());
     }
     let line = if worker.index() == 0 { shared.line.lock().ok().and_then(|mut l| l.take()) } else { None };
