@@ -23,6 +23,7 @@ pub enum Offset {
 }
 
 /// One thing that all workers do, in one order.
+#[allow(clippy::large_enum_variant, reason = "commands are few, and none of them waits in numbers")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Several, at once: what a script installs reads its topics together, from their first record on.

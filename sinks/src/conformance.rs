@@ -77,9 +77,9 @@ pub(crate) fn expected(shows: Shows, batches: &[ChangeBatch]) -> BTreeMap<i64, V
     let mut out: BTreeMap<i64, Vec<Option<i64>>> = BTreeMap::new();
     for row in batches.iter().flat_map(|batch| &batch.rows) {
         let [Value::Bigint(k)] = row.key[..] else { panic!("another key") };
-        let n = row.value.as_ref().map(|values| match values[1] {
-            Value::Bigint(n) => n,
-            _ => panic!("another value"),
+        let n = row.value.as_ref().map(|values| {
+            let Value::Bigint(n) = values[1] else { panic!("another value") };
+            n
         });
         match (shows, n) {
             (Shows::All, _) | (Shows::Values, Some(_)) => out.entry(k).or_default().push(n),
@@ -217,5 +217,84 @@ mod memory {
     #[tokio::test]
     async fn memory_conforms() {
         conforms(async || Ring::new(1_000_000)).await;
+    }
+}
+
+mod log {
+    use super::*;
+    use crate::log::LogSink;
+    use std::sync::{Arc, Mutex};
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// Keeps the keys and values that are logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<[String; 2]>>>);
+
+    struct Line([String; 2]);
+
+    impl Visit for Line {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            match field.name() {
+                "key" => self.0[0] = format!("{value:?}"),
+                "message" => self.0[1] = format!("{value:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    impl Subscriber for Lines {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target() == "weir_sinks::log"
+        }
+
+        fn event(&self, event: &Event<'_>) {
+            let mut line = Line(Default::default());
+            event.record(&mut line);
+            self.0.lock().unwrap().push(line.0);
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    impl World for Lines {
+        type Sink = LogSink;
+        const SHOWS: Shows = Shows::All;
+
+        fn sink(&self) -> LogSink {
+            LogSink::new(target())
+        }
+
+        async fn arrived(&self) -> BTreeMap<i64, Vec<Option<i64>>> {
+            let mut out: BTreeMap<i64, Vec<Option<i64>>> = BTreeMap::new();
+            for [key, value] in &*self.0.lock().unwrap() {
+                let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+                out.entry(read(key)["K"].as_i64().unwrap()).or_default().push(read(value)["N"].as_i64());
+            }
+            out
+        }
+
+        async fn away(&self, _away: bool) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn the_log_conforms() {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(lines.clone());
+        conforms(async || {
+            lines.0.lock().unwrap().clear();
+            lines.clone()
+        })
+        .await;
     }
 }

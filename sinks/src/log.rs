@@ -1,9 +1,8 @@
 //! Changes as log lines.
 
 use crate::{Chunk, Progress, Sink, SinkError, Target};
-use weir_dataflow::row::Column;
-use weir_dataflow::row::Value;
-use weir_dataflow::row::json::{write_json, write_string};
+use weir_dataflow::row::encode::write_object;
+use weir_dataflow::row::{Column, Value};
 
 /// Logs each row at level info, with the view's name as field `view`.
 #[derive(Debug)]
@@ -39,17 +38,8 @@ impl Sink for LogSink {
     }
 }
 
-/// `{"COLUMN":value,…}`.
 fn object(columns: &[Column], values: &[Value]) -> String {
-    let mut out = vec![b'{'];
-    for (i, (column, value)) in columns.iter().zip(values).enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        write_string(&mut out, &column.name);
-        out.push(b':');
-        write_json(&mut out, value, &column.ty);
-    }
-    out.push(b'}');
+    let mut out = Vec::new();
+    write_object(&mut out, columns, values);
     String::from_utf8_lossy(&out).into_owned()
 }

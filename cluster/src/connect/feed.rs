@@ -4,9 +4,9 @@
 //! the view is dropped, the delivery ends and the feed waits for it to come back. Sink connectors are feeds, one a
 //! topic, and so are the outputs of views to Kafka.
 
+use crate::clock::now_ms;
 use crate::command::{Subscription, Workers};
 use crate::metrics::Metrics;
-use crate::clock::now_ms;
 use crate::processing_log::{Entry, Level, Message, ProcessingLog};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,7 @@ pub(crate) struct Setting {
     /// What is rejected.
     pub(crate) log: ProcessingLog,
     /// When epochs began to be counted, in seconds since 1970.
+    #[allow(dead_code, reason = "for the writer of output topics in Kafka")]
     pub(crate) generation: u32,
 }
 
@@ -50,6 +51,7 @@ pub(crate) struct Followed {
     /// What its delivery must know.
     pub(crate) target: Target,
     /// How its records look.
+    #[allow(dead_code, reason = "for the writer of output topics in Kafka")]
     pub(crate) topic: TopicSpec,
 }
 

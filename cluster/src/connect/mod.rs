@@ -8,11 +8,11 @@ mod datagen;
 mod elasticsearch;
 pub(crate) mod feed;
 
+use crate::command::Workers;
 use crate::config::Rate;
 use crate::intake::topics::Topics;
 use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
-use crate::command::Workers;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

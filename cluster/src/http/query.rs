@@ -217,9 +217,8 @@ impl Writer {
 
 /// ``​`ID` STRING KEY, `COUNT` BIGINT``.
 fn schema_text(columns: &[(Column, bool)]) -> String {
-    let column = |(column, key): &(Column, bool)| {
-        format!("`{}` {}{}", column.name, column.ty, if *key { " KEY" } else { "" })
-    };
+    let column =
+        |(column, key): &(Column, bool)| format!("`{}` {}{}", column.name, column.ty, if *key { " KEY" } else { "" });
     columns.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 

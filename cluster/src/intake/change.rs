@@ -182,8 +182,7 @@ impl Intake {
         if_not_exists: bool,
         with: &Properties,
     ) -> Result<Body, String> {
-        let properties: ConnectorProperties =
-            with.0.iter().map(|p| (p.name.clone(), literal_text(&p.value))).collect();
+        let properties: ConnectorProperties = with.0.iter().map(|p| (p.name.clone(), literal_text(&p.value))).collect();
         let result = self.connectors().create(name, properties).await;
         match result {
             Ok(connector) => {

@@ -124,7 +124,10 @@ impl Intake {
             return Err(Failure::request(Code::BadRequest, format!("Column name `{name}` does not exist.")));
         }
         if target.table && key.iter().any(Value::is_null) {
-            return Err(Failure::request(Code::BadRequest, "Failed to insert values. Value for primary key column(s) is required for tables"));
+            return Err(Failure::request(
+                Code::BadRequest,
+                "Failed to insert values. Value for primary key column(s) is required for tables",
+            ));
         }
         let row = Row { key, window: None, value: Some(value), time: now_ms() };
         self.insert(target, &row).await.map_err(|message| Failure::request(Code::Server, message))

@@ -183,11 +183,7 @@ impl Intake {
     ///
     /// # Errors
     /// Why it was not carried out.
-    pub async fn statement(
-        &self,
-        statement: &Statement,
-        session: &mut Session,
-    ) -> Result<Option<Entity>, Failure> {
+    pub async fn statement(&self, statement: &Statement, session: &mut Session) -> Result<Option<Entity>, Failure> {
         let failed = |message: String| Failure::statement(&statement.text, message);
         match &statement.kind {
             StatementKind::Set(..)

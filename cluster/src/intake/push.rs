@@ -113,7 +113,8 @@ impl Intake {
         let PushQuery { view, query, table, columns } = push;
         let offset = session.offset();
         let source = query.input.clone();
-        let id = view.as_ref().map_or_else(|| self.new_query_id(&format!("transient_{source}")), |v| v.query_id.clone());
+        let id =
+            view.as_ref().map_or_else(|| self.new_query_id(&format!("transient_{source}")), |v| v.query_id.clone());
         let own = view.as_ref().map(|v| v.name.clone());
         // Tables are read from their beginning, as in ksqlDB; the rows of a view of its own begin with the query.
         let snapshot = table || own.is_some() || offset == Offset::Earliest;

@@ -18,7 +18,9 @@ impl Intake {
         let catalog = self.catalog();
         match statement {
             StatementKind::Show { what, extended } => self.list(&catalog, what, *extended, session).await,
-            StatementKind::DescribeAll { tables, extended } => Ok(self.describe_all(&catalog, *tables, *extended).await),
+            StatementKind::DescribeAll { tables, extended } => {
+                Ok(self.describe_all(&catalog, *tables, *extended).await)
+            }
             StatementKind::Describe { name, extended } => self.describe(&catalog, name, *extended).await,
             StatementKind::DescribeFunction(name) => describe_function(&name.name),
             StatementKind::DescribeConnector(name) => self.describe_connector(&catalog, &name.name).await,
@@ -27,14 +29,23 @@ impl Intake {
                     let query_description = Box::new(self.query_description(&catalog, view));
                     Ok(Body::QueryDescription { query_description })
                 }
-                None => Err(format!("Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.", id.name)),
+                None => Err(format!(
+                    "Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.",
+                    id.name
+                )),
             },
             StatementKind::Explain(inner) => explain(&catalog, session, inner),
             _ => Err("weir does not support this statement".into()),
         }
     }
 
-    async fn list(&self, catalog: &Catalog, what: &ShowKind, extended: bool, session: &Session) -> Result<Body, String> {
+    async fn list(
+        &self,
+        catalog: &Catalog,
+        what: &ShowKind,
+        extended: bool,
+        session: &Session,
+    ) -> Result<Body, String> {
         Ok(match what {
             ShowKind::Streams | ShowKind::Tables if extended => {
                 self.describe_all(catalog, *what == ShowKind::Tables, true).await
@@ -81,9 +92,7 @@ impl Intake {
                     state: c.summary(),
                     name: c.name,
                 };
-                Body::Connectors {
-                    connectors: self.connectors().list().into_iter().filter(wanted).map(info).collect(),
-                }
+                Body::Connectors { connectors: self.connectors().list().into_iter().filter(wanted).map(info).collect() }
             }
             ShowKind::ConnectorPlugins => {
                 return Err("weir does not support SHOW CONNECTOR PLUGINS: ask GET /connector-plugins".into());
@@ -94,7 +103,8 @@ impl Intake {
                 Body::Types { types: catalog.types().map(|(n, t)| (n.to_owned(), SchemaInfo::of(t))).collect() }
             }
             ShowKind::Variables => {
-                let variable = |(name, value): (&String, &String)| Variable { name: name.clone(), value: value.clone() };
+                let variable =
+                    |(name, value): (&String, &String)| Variable { name: name.clone(), value: value.clone() };
                 Body::Variables { variables: session.bound.variables.iter().map(variable).collect() }
             }
         })
@@ -208,7 +218,8 @@ fn describe_function(name: &str) -> Result<Body, String> {
             kind,
         }))
     };
-    let argument = |name: String, ty: String, is_variadic| Argument { name, ty, description: String::new(), is_variadic };
+    let argument =
+        |name: String, ty: String, is_variadic| Argument { name, ty, description: String::new(), is_variadic };
     if let Some((name, description, ty, returns)) = AGGREGATES.iter().find(|(n, ..)| n.eq_ignore_ascii_case(name)) {
         let signature = Signature {
             arguments: vec![argument("val".into(), (*ty).into(), false)],

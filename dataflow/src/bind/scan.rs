@@ -5,6 +5,7 @@ use super::expr::Binder;
 use super::from::From;
 use super::scope::Clause;
 use crate::plan::expr::Expr;
+use crate::row::SqlType;
 use crate::sql::ast::{self, BinaryOp, ExprKind, Query};
 use crate::sql::error::Diagnostic;
 
@@ -27,7 +28,10 @@ pub(super) fn check(catalog: &Catalog, from: &From, query: &Query, ranges: bool)
     };
     let keys = from.scope.relations.first().map_or(0, |r| r.keys);
     let mut binder = Binder::new(catalog, &from.scope, Clause::Where);
-    for disjunct in split(filter, BinaryOp::Or) {
+    let first = from.scope.relations.first().and_then(|r| r.columns.first());
+    let text_key = first.is_some_and(|c| c.ty == SqlType::String);
+    let disjuncts = split(filter, BinaryOp::Or);
+    for disjunct in &disjuncts {
         let conjuncts = split(disjunct, BinaryOp::And);
         let mut named = vec![false; keys];
         let mut ranged = 0;
@@ -38,19 +42,36 @@ pub(super) fn check(catalog: &Catalog, from: &From, query: &Query, ranges: bool)
                 Says::Range => ranged += 1,
             }
         }
-        if named.iter().all(|n| *n) || (ranged == 1 && keys == 1 && ranges && !named[0]) {
+        if named.iter().all(|n| *n) {
             continue;
         }
-        if keys > 1 && (ranged > 0 || named.iter().any(|n| *n)) {
-            return Err(Diagnostic::at(disjunct.span, "Multi-column sources must specify every key in the WHERE clause. Specified: [] Expected: all"));
+        let some = named.iter().any(|n| *n);
+        if keys > 1 && (some || ranged == 1) {
+            return Err(Diagnostic::at(
+                disjunct.span,
+                "Multi-column sources must specify every key in the WHERE clause.",
+            ));
         }
-        if ranged > 0 {
+        if ranged > 1 && keys == 1 {
             return Err(Diagnostic::at(
                 disjunct.span,
                 "A comparison condition on the key column cannot be combined with other comparisons such as an IN predicate",
             ));
         }
-        return Err(Diagnostic::at(disjunct.span, format!("WHERE clause missing key column for disjunct: {}", binder.text(disjunct))));
+        if ranged > 0 {
+            // A range of one key of text is read in the order of its bytes, where that is allowed.
+            if ranges && keys == 1 && disjuncts.len() == 1 && text_key && from.window.is_none() {
+                continue;
+            }
+            return Err(Diagnostic::at(
+                disjunct.span,
+                "Query requires table scan to be enabled. Table scans can be enabled by setting ksql.query.pull.table.scan.enabled=true.",
+            ));
+        }
+        return Err(Diagnostic::at(
+            disjunct.span,
+            format!("WHERE clause missing key column for disjunct: {}", binder.text(disjunct)),
+        ));
     }
     Ok(())
 }
@@ -88,7 +109,9 @@ fn says(binder: &mut Binder<'_>, expr: &ast::Expr, keys: usize) -> Result<Says, 
             }
             match op {
                 BinaryOp::Equal => Ok(Says::Value(key)),
-                BinaryOp::Less | BinaryOp::LessOrEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual => Ok(Says::Range),
+                BinaryOp::Less | BinaryOp::LessOrEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual => {
+                    Ok(Says::Range)
+                }
                 _ => Ok(Says::Nothing),
             }
         }

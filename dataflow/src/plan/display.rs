@@ -1,5 +1,10 @@
 //! EXPLAIN: a view's plan as text, the innermost step at the end, every choice that was made in its place.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "an operation names the few types and values that it takes; all others are refused or null"
+)]
+
 use super::aggregate::{AggregateCall, AggregateFunction};
 use super::expr::Expr;
 use super::{Aggregate, Format, KeyWindow, NamedExpr, Pipeline, Source, Step, TopicSpec, View, ViewKind, Windowing};
@@ -52,7 +57,12 @@ impl fmt::Display for TopicSpec {
             None => {}
         }
         match &self.timestamp {
-            Some(t) => write!(f, ", timestamp from column {}{}", t.column, t.format.as_ref().map(|p| format!(" as '{p}'")).unwrap_or_default()),
+            Some(t) => write!(
+                f,
+                ", timestamp from column {}{}",
+                t.column,
+                t.format.as_ref().map(|p| format!(" as '{p}'")).unwrap_or_default()
+            ),
             None => Ok(()),
         }
     }
@@ -86,11 +96,10 @@ impl fmt::Display for Columns<'_> {
 
 /// The lines of a pipeline, and the columns that come out of it.
 fn pipeline(p: &Pipeline) -> (Vec<String>, Names) {
-    // The input's names are not in the plan; a column is its number until something names it.
-    let width = p.columns.last().map_or(0, |c| c + 1).max(first_lookup(p));
-    let mut names: Names = (0..width).map(|i| format!("#{i}")).collect();
-    let columns: Vec<String> = p.columns.iter().map(|c| format!("#{c}")).collect();
-    let mut lines = vec![format!("read {} columns {}", p.input, columns.join(", "))];
+    let mut names: Names = p.names.clone();
+    let columns: Vec<&str> = p.columns.iter().filter_map(|c| names.get(*c)).map(String::as_str).collect();
+    let columns = if columns.is_empty() { "no columns".into() } else { columns.join(", ") };
+    let mut lines = vec![format!("read {}: {columns}", p.input)];
     for step in &p.steps {
         match step {
             Step::Filter(e) => lines.push(format!("filter {}", show(e, &names))),
@@ -101,8 +110,11 @@ fn pipeline(p: &Pipeline) -> (Vec<String>, Names) {
             Step::Lookup(l) => {
                 let kind = if l.kind == JoinKind::Left { "left" } else { "inner" };
                 let all: Vec<&Column> = l.schema.columns().collect();
-                let found: Vec<String> =
-                    l.columns.iter().map(|c| all.get(*c).map_or("?".into(), |c| format!("{}.{}", l.table, c.name))).collect();
+                let found: Vec<String> = l
+                    .columns
+                    .iter()
+                    .map(|c| all.get(*c).map_or("?".into(), |c| format!("{}.{}", l.table, c.name)))
+                    .collect();
                 lines.push(format!("lookup {kind} {} by {} for {}", l.table, show(&l.key, &names), found.join(", ")));
                 names.extend(found);
             }
@@ -112,30 +124,6 @@ fn pipeline(p: &Pipeline) -> (Vec<String>, Names) {
         lines.push("keep tombstones".into());
     }
     (lines, names)
-}
-
-/// The width of the input row as far as the plan tells it: where the first lookup's columns begin.
-fn first_lookup(p: &Pipeline) -> usize {
-    let mut least = usize::MAX;
-    let mut looked_up = false;
-    for step in &p.steps {
-        match step {
-            Step::Lookup(l) => {
-                looked_up |= !l.columns.is_empty();
-            }
-            Step::Filter(e) if looked_up => least = least.min(above(e, p)),
-            Step::Project(exprs) if looked_up => {
-                return exprs.iter().map(|e| above(&e.expr, p)).min().unwrap_or(least).min(least);
-            }
-            Step::Filter(_) | Step::Project(_) => {}
-        }
-    }
-    if least == usize::MAX { 0 } else { least }
-}
-
-/// The least column of an expression that the input does not have.
-fn above(e: &Expr, p: &Pipeline) -> usize {
-    e.columns().into_iter().filter(|c| !p.columns.contains(c)).min().unwrap_or(usize::MAX)
 }
 
 fn aggregate(a: &Aggregate) -> Vec<String> {
@@ -239,7 +227,8 @@ fn show(expr: &Expr, names: &Names) -> String {
             format!("STRUCT({})", parts.join(", "))
         }
         Expr::Construct(parts, _) => {
-            let pairs: Vec<String> = parts.chunks(2).map(|p| p.iter().map(one).collect::<Vec<_>>().join(" := ")).collect();
+            let pairs: Vec<String> =
+                parts.chunks(2).map(|p| p.iter().map(one).collect::<Vec<_>>().join(" := ")).collect();
             format!("MAP({})", pairs.join(", "))
         }
         Expr::Parameter(i, _) => format!("${i}"),

@@ -34,6 +34,7 @@ use column::ColumnBuilder;
 use part::{Fault, PartReader};
 use std::sync::Arc;
 use weir_dataflow::plan::{KeyWindow, Source, TimestampColumn};
+use weir_dataflow::row::datetime::Pattern;
 use weir_dataflow::row::{Batch, Column, Origin, Value};
 
 /// How records differ from what Kafka would deliver.
@@ -56,6 +57,8 @@ pub struct Decoder {
     value: PartReader,
     window: Option<KeyWindow>,
     timestamp: Option<TimestampColumn>,
+    /// The compiled format of the timestamp column, when it is a STRING; or what is wrong with it.
+    pattern: Option<Result<Pattern, String>>,
     /// Header columns: position in the schema and the header's name (`None`: all headers).
     headers: Vec<(usize, Option<String>)>,
     keys_from_value: bool,
@@ -105,6 +108,7 @@ impl Decoder {
             value,
             window: topic.window,
             timestamp: topic.timestamp.clone(),
+            pattern: topic.timestamp.as_ref().and_then(|t| t.format.as_deref()).map(Pattern::new),
             headers: topic.headers.clone(),
             keys_from_value: options.keys_from_value,
         };
@@ -239,10 +243,10 @@ impl Decoder {
         if in_value && !has_value {
             return Ok(record.time);
         }
-        let time = match (&timestamp.format, builder.last_text()) {
-            (Some(format), Some(_)) => {
-                let reason = format!("timestamps of the format '{format}' cannot be read yet");
-                return Err(Fault::new(Part::Record, reason));
+        let time = match (&self.pattern, builder.last_text()) {
+            (Some(pattern), Some(text)) => {
+                let time = pattern.as_ref().map_err(String::clone).and_then(|p| p.parse_timestamp(text, "UTC"));
+                Some(time.map_err(|e| Fault::new(Part::Record, format!("its timestamp column `{name}`: {e}")))?)
             }
             _ => builder.last_long(),
         };

@@ -39,6 +39,7 @@ pub(super) struct PartReader {
     time: Option<i64>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one for each part of a source")]
 enum Codec {
     /// A JSON object.
     Object(ObjectReader),
@@ -92,7 +93,15 @@ impl PartReader {
 
     /// For no bytes at all.
     pub(super) fn nothing(part: Part) -> Self {
-        PartReader { part, codec: Codec::Nothing, columns: Vec::new(), steps: Vec::new(), time_field: None, time_required: true, time: None }
+        PartReader {
+            part,
+            codec: Codec::Nothing,
+            columns: Vec::new(),
+            steps: Vec::new(),
+            time_field: None,
+            time_required: true,
+            time: None,
+        }
     }
 
     /// Prepares for building these columns of the schema and only checking the others.

@@ -281,7 +281,15 @@ impl<'a> Scan<'a> {
         if matches!(self.byte(at), b'e' | b'E') {
             at += 1;
             at += usize::from(matches!(self.byte(at), b'+' | b'-'));
+            let exponent = at;
             at = self.some_digits(at)?;
+            // Java has no number with an exponent of more than 32 bits.
+            let value = self.all[exponent..at]
+                .iter()
+                .fold(0_u32, |v, d| v.saturating_mul(10).saturating_add(u32::from(d.wrapping_sub(b'0'))));
+            if i32::try_from(value).is_err() {
+                return Err(self.malformed_at(exponent, "an exponent beyond all bounds"));
+            }
         }
         self.at = at;
         Ok(self.token(Kind::Fraction, start))
@@ -355,7 +363,7 @@ impl<'a> Scan<'a> {
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     let word = |s: &[u8], at: usize| s[at..].first_chunk::<8>().map(|c| u64::from_le_bytes(*c));
     let n = a.len();
-    if n < 8 || n > 32 {
+    if !(8..=32).contains(&n) {
         return a == b;
     }
     let mut at = 0;

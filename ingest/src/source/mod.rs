@@ -4,6 +4,7 @@
 //! a position is always the same as long as the topic keeps it, so that a run can be repeated from saved positions.
 //! `tests/sources.rs` holds what every source must do.
 
+pub mod datagen;
 pub mod file;
 pub mod memory;
 

@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(cut(3, 100_000), [0..3, 3..6, 6..7]);
         assert_eq!(cut(100, 2000), [0..3, 3..4, 4..6, 6..7]);
         assert_eq!(cut(1, 1), (0..7).map(|i| i..i + 1).collect::<Vec<_>>());
-        assert_eq!(super::cut(&[], Limits { count: 1, bytes: 1 }), []);
+        assert!(super::cut(&[], Limits { count: 1, bytes: 1 }).is_empty());
     }
 
     #[test]

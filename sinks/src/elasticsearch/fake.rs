@@ -28,11 +28,12 @@ pub(super) struct World {
     pub(super) faults: VecDeque<Fault>,
     /// The number of operations of each bulk request, in the order of arrival.
     pub(super) bulks: Vec<usize>,
-    pub(super) paths: Vec<String>,
     /// Connections are closed unheard.
     pub(super) away: bool,
     /// Larger bodies are refused; 0: none is.
     pub(super) max_body: usize,
+    /// What requests have to carry as authorization.
+    pub(super) authorization: Option<String>,
     /// Indices are not made by writing to them.
     pub(super) no_auto_create: bool,
 }
@@ -69,14 +70,18 @@ impl Fake {
             let mut first = String::new();
             stream.read_line(&mut first).await.ok().filter(|n| *n > 0)?;
             let mut length = 0;
+            let mut authorization = None;
             loop {
                 let mut line = String::new();
                 stream.read_line(&mut line).await.ok().filter(|n| *n > 0)?;
                 if line == "\r\n" {
                     break;
                 }
-                if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = text.trim().parse().unwrap();
+                let (name, value) = line.split_once(':')?;
+                match &name.to_ascii_lowercase()[..] {
+                    "content-length" => length = value.trim().parse().unwrap(),
+                    "authorization" => authorization = Some(value.trim().to_owned()),
+                    _ => {}
                 }
             }
             let mut body = vec![0; length];
@@ -84,7 +89,7 @@ impl Fake {
             let mut words = first.split(' ');
             let (method, path) = (words.next()?, words.next()?);
             let path = path.split('?').next()?.trim_start_matches('/');
-            let (fault, answer) = self.answer(method, path, &body)?;
+            let (fault, answer) = self.answer(method, path, &body, authorization)?;
             match fault {
                 Some(Fault::DoneThenCut) => return None,
                 Some(Fault::Slow(ms)) => tokio::time::sleep(std::time::Duration::from_millis(ms)).await,
@@ -100,12 +105,20 @@ impl Fake {
         }
     }
 
-    fn answer(&self, method: &str, path: &str, body: &[u8]) -> Option<(Option<Fault>, (u16, Value))> {
+    fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        authorization: Option<String>,
+    ) -> Option<(Option<Fault>, (u16, Value))> {
         let mut world = self.world();
         if world.away {
             return None;
         }
-        world.paths.push(format!("{method} {path}"));
+        if world.authorization.is_some() && world.authorization != authorization {
+            return Some((None, (401, json!({"error": {"type": "security_exception", "reason": "who are you"}}))));
+        }
         let parts: Vec<&str> = path.split('/').collect();
         Some(match (method, &parts[..]) {
             ("GET", [""]) => (None, (200, json!({"version": {"number": "8.19.0"}}))),

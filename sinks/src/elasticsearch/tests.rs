@@ -256,3 +256,19 @@ async fn another_address_is_tried_when_nobody_answers() {
     sink.flush(&mut progress).await.unwrap();
     assert_eq!(progress.delivered, 1);
 }
+
+#[tokio::test]
+async fn a_wrong_password_is_a_failure_and_the_right_one_is_sent() {
+    let fake = Fake::start().await;
+    // me:secret
+    fake.world().authorization = Some("Basic bWU6c2VjcmV0".into());
+    let flush = async |password| {
+        let login = [CHANGES, ("connection.username", "me"), ("connection.password", password)];
+        let mut sink = sink(&fake, &login);
+        sink.accept(batch(0, vec![change(1, Some(1))]).into());
+        sink.flush(&mut Progress::default()).await
+    };
+    let reason = "status 401: security_exception: who are you".to_owned();
+    assert_eq!(flush("guess").await, Err(SinkError::Failed(reason)));
+    assert_eq!(flush("secret").await, Ok(()));
+}

@@ -44,7 +44,8 @@ pub fn cast(value: &Value, from: &SqlType, to: &SqlType) -> Result<Value, String
     if value.is_null() || from == to {
         return Ok(value.clone());
     }
-    let none = || format!("invalid input syntax for type {to}: \"{}\"", text::value_text(value, from).unwrap_or_default());
+    let none =
+        || format!("invalid input syntax for type {to}: \"{}\"", text::value_text(value, from).unwrap_or_default());
     Ok(match (value, to) {
         (_, T::String) => Value::String(text::value_text(value, from).unwrap_or_default().into()),
         (Value::String(s), _) => parse(s.trim(), to).ok_or_else(none)?,

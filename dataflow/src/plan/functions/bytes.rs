@@ -7,26 +7,32 @@ use base64::engine::general_purpose::STANDARD;
 
 /// The family.
 pub(super) static FUNCTIONS: &[Definition] = &[
-    Definition::new("TO_BYTES", "The bytes that a text says in an encoding: hex, utf8, ascii or base64", &[
-        Signature::fallible(&[P::String, P::String], P::Bytes, |c| match (c.text(0), c.text(1)) {
+    Definition::new(
+        "TO_BYTES",
+        "The bytes that a text says in an encoding: hex, utf8, ascii or base64",
+        &[Signature::fallible(&[P::String, P::String], P::Bytes, |c| match (c.text(0), c.text(1)) {
             (Some(text), Some(encoding)) => Ok(Value::Bytes(to_bytes(text, encoding)?.into())),
             _ => Ok(Value::Null),
-        }),
-    ]),
-    Definition::new("FROM_BYTES", "The text of bytes in an encoding: hex, utf8, ascii or base64", &[
-        Signature::fallible(&[P::Bytes, P::String], P::String, |c| match (c.bytes(0), c.text(1)) {
+        })],
+    ),
+    Definition::new(
+        "FROM_BYTES",
+        "The text of bytes in an encoding: hex, utf8, ascii or base64",
+        &[Signature::fallible(&[P::Bytes, P::String], P::String, |c| match (c.bytes(0), c.text(1)) {
             (Some(bytes), Some(encoding)) => Ok(string(from_bytes(bytes, encoding)?)),
             _ => Ok(Value::Null),
-        }),
-    ]),
-    Definition::new("ENCODE", "The text in another encoding: hex, utf8, ascii or base64", &[
-        Signature::fallible(&[P::String, P::String, P::String], P::String, |c| {
+        })],
+    ),
+    Definition::new(
+        "ENCODE",
+        "The text in another encoding: hex, utf8, ascii or base64",
+        &[Signature::fallible(&[P::String, P::String, P::String], P::String, |c| {
             match (c.text(0), c.text(1), c.text(2)) {
                 (Some(text), Some(from), Some(to)) => Ok(string(from_bytes(&to_bytes(text, from)?, to)?)),
                 _ => Ok(Value::Null),
             }
-        }),
-    ]),
+        })],
+    ),
 ];
 
 fn unknown(encoding: &str) -> String {

@@ -7,58 +7,74 @@ use serde_json::Value as Json;
 
 /// The family.
 pub(super) static FUNCTIONS: &[Definition] = &[
-    Definition::new("EXTRACTJSONFIELD", "The text at a path (`$.a.b[0]`) in JSON", &[
-        Signature::new(&[P::String, P::String], P::String, |c| {
+    Definition::new(
+        "EXTRACTJSONFIELD",
+        "The text at a path (`$.a.b[0]`) in JSON",
+        &[Signature::new(&[P::String, P::String], P::String, |c| {
             let json = read(c.text(0)?)?;
             match at(&json, c.text(1)?)? {
                 Json::Null => None,
                 Json::String(text) => Some(string(text.as_str())),
                 other => Some(string(other.to_string())),
             }
-        }),
-    ]),
-    Definition::new("IS_JSON_STRING", "True when the text is JSON", &[
-        Signature::new(&[P::String], P::Boolean, |c| {
+        })],
+    ),
+    Definition::new(
+        "IS_JSON_STRING",
+        "True when the text is JSON",
+        &[Signature::new(&[P::String], P::Boolean, |c| {
             let text = c.text(0).unwrap_or("");
             Some(Value::Boolean(serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()))
-        }),
-    ]),
-    Definition::new("JSON_ARRAY_LENGTH", "The number of elements of a JSON array", &[
-        Signature::new(&[P::String], P::Int, |c| match read(c.text(0)?)? {
+        })],
+    ),
+    Definition::new(
+        "JSON_ARRAY_LENGTH",
+        "The number of elements of a JSON array",
+        &[Signature::new(&[P::String], P::Int, |c| match read(c.text(0)?)? {
             Json::Array(items) => Some(Value::Int(i32::try_from(items.len()).ok()?)),
             _ => None,
-        }),
-    ]),
-    Definition::new("JSON_ARRAY_CONTAINS", "True when a JSON array has the value", &[
-        Signature::new(&[P::String, P::Any], P::Boolean, |c| {
+        })],
+    ),
+    Definition::new(
+        "JSON_ARRAY_CONTAINS",
+        "True when a JSON array has the value",
+        &[Signature::new(&[P::String, P::Any], P::Boolean, |c| {
             let Json::Array(items) = read(c.text(0)?)? else { return Some(Value::Boolean(false)) };
             let wanted = to_json(&c.values[1], c.args.get(1)?.ty());
             Some(Value::Boolean(items.iter().any(|i| same(i, &wanted))))
-        }),
-    ]),
-    Definition::new("JSON_KEYS", "The keys of a JSON object", &[
-        Signature::new(&[P::String], P::Array(&P::String), |c| match read(c.text(0)?)? {
+        })],
+    ),
+    Definition::new(
+        "JSON_KEYS",
+        "The keys of a JSON object",
+        &[Signature::new(&[P::String], P::Array(&P::String), |c| match read(c.text(0)?)? {
             Json::Object(fields) => Some(Value::Array(fields.keys().map(|k| string(k.as_str())).collect())),
             _ => None,
-        }),
-    ]),
-    Definition::new("JSON_RECORDS", "The fields of a JSON object, values as JSON", &[
-        Signature::new(&[P::String], P::Map(&P::String, &P::String), |c| match read(c.text(0)?)? {
+        })],
+    ),
+    Definition::new(
+        "JSON_RECORDS",
+        "The fields of a JSON object, values as JSON",
+        &[Signature::new(&[P::String], P::Map(&P::String, &P::String), |c| match read(c.text(0)?)? {
             Json::Object(fields) => {
                 let entry = |(k, v): (&String, &Json)| (string(k.as_str()), string(plain(v)));
                 Some(Value::Map(fields.iter().map(entry).collect()))
             }
             _ => None,
-        }),
-    ]),
-    Definition::new("JSON_ITEMS", "The elements of a JSON array as JSON", &[
-        Signature::new(&[P::String], P::Array(&P::String), |c| match read(c.text(0)?)? {
+        })],
+    ),
+    Definition::new(
+        "JSON_ITEMS",
+        "The elements of a JSON array as JSON",
+        &[Signature::new(&[P::String], P::Array(&P::String), |c| match read(c.text(0)?)? {
             Json::Array(items) => Some(Value::Array(items.iter().map(|i| string(i.to_string())).collect())),
             _ => None,
-        }),
-    ]),
-    Definition::new("JSON_CONCAT", "JSON objects as one, or arrays and other values as one array", &[
-        Signature::new(&[P::String], P::String, |c| {
+        })],
+    ),
+    Definition::new(
+        "JSON_CONCAT",
+        "JSON objects as one, or arrays and other values as one array",
+        &[Signature::new(&[P::String], P::String, |c| {
             let mut all = (0..c.values.len()).map(|i| c.text(i).and_then(read));
             let mut result = all.next()??;
             for next in all {
@@ -72,11 +88,15 @@ pub(super) static FUNCTIONS: &[Definition] = &[
             }
             Some(string(result.to_string()))
         })
-        .variadic(),
-    ]),
-    Definition::new("TO_JSON_STRING", "The value as JSON", &[
-        Signature::new(&[P::Any], P::String, |c| Some(string(to_json(&c.values[0], c.args.first()?.ty()).to_string()))),
-    ]),
+        .variadic()],
+    ),
+    Definition::new(
+        "TO_JSON_STRING",
+        "The value as JSON",
+        &[Signature::new(&[P::Any], P::String, |c| {
+            Some(string(to_json(&c.values[0], c.args.first()?.ty()).to_string()))
+        })],
+    ),
 ];
 
 /// The first JSON value of a text.

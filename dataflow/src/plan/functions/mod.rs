@@ -5,6 +5,11 @@
 //! (INTEGER → BIGINT → DECIMAL → DOUBLE), a variadic one last. To add a function, add a definition to the list of its
 //! family; what it means for a row is enough, and a form for whole columns can be added where it is hot.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "an operation names the few types and values that it takes; all others are refused or null"
+)]
+
 mod bytes;
 mod collections;
 mod json;
@@ -16,8 +21,8 @@ mod text;
 mod time;
 mod url;
 
-pub use signature::{Definition, Parameter, Resolved, Returns, Signature, near_function};
 pub(crate) use signature::wider;
+pub use signature::{Definition, Parameter, Resolved, Returns, Signature, near_function};
 
 use super::eval::row::{self, RowInput};
 use super::expr::Expr;
@@ -100,7 +105,6 @@ impl Call<'_> {
             _ => None,
         }
     }
-
 }
 
 /// A STRING.

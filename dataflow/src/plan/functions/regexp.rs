@@ -11,47 +11,61 @@ thread_local! {
 
 /// The family.
 pub(super) static FUNCTIONS: &[Definition] = &[
-    Definition::new("REGEXP_EXTRACT", "The first match of a pattern in a text, or a group of it", &[
-        Signature::fallible(&[P::String, P::String], P::String, |c| match (c.text(0), c.text(1)) {
-            (Some(pattern), Some(text)) => extract(pattern, text, 0),
-            _ => Ok(Value::Null),
-        }),
-        Signature::fallible(&[P::String, P::String, P::Int], P::String, |c| match (c.text(0), c.text(1), c.int(2)) {
-            (Some(pattern), Some(text), Some(group)) => extract(pattern, text, group),
-            _ => Ok(Value::Null),
-        }),
-    ]),
-    Definition::new("REGEXP_EXTRACT_ALL", "All matches of a pattern in a text, or a group of each", &[
-        Signature::fallible(&[P::String, P::String], P::Array(&P::String), |c| match (c.text(0), c.text(1)) {
-            (Some(pattern), Some(text)) => extract_all(pattern, text, 0),
-            _ => Ok(Value::Null),
-        }),
-        Signature::fallible(&[P::String, P::String, P::Int], P::Array(&P::String), |c| {
-            match (c.text(0), c.text(1), c.int(2)) {
-                (Some(pattern), Some(text), Some(group)) => extract_all(pattern, text, group),
+    Definition::new(
+        "REGEXP_EXTRACT",
+        "The first match of a pattern in a text, or a group of it",
+        &[
+            Signature::fallible(&[P::String, P::String], P::String, |c| match (c.text(0), c.text(1)) {
+                (Some(pattern), Some(text)) => extract(pattern, text, 0),
                 _ => Ok(Value::Null),
-            }
-        }),
-    ]),
-    Definition::new("REGEXP_REPLACE", "The text with all matches of a pattern replaced; $1 is a group", &[
-        Signature::fallible(&[P::String, P::String, P::String], P::String, |c| {
+            }),
+            Signature::fallible(&[P::String, P::String, P::Int], P::String, |c| {
+                match (c.text(0), c.text(1), c.int(2)) {
+                    (Some(pattern), Some(text), Some(group)) => extract(pattern, text, group),
+                    _ => Ok(Value::Null),
+                }
+            }),
+        ],
+    ),
+    Definition::new(
+        "REGEXP_EXTRACT_ALL",
+        "All matches of a pattern in a text, or a group of each",
+        &[
+            Signature::fallible(&[P::String, P::String], P::Array(&P::String), |c| match (c.text(0), c.text(1)) {
+                (Some(pattern), Some(text)) => extract_all(pattern, text, 0),
+                _ => Ok(Value::Null),
+            }),
+            Signature::fallible(&[P::String, P::String, P::Int], P::Array(&P::String), |c| {
+                match (c.text(0), c.text(1), c.int(2)) {
+                    (Some(pattern), Some(text), Some(group)) => extract_all(pattern, text, group),
+                    _ => Ok(Value::Null),
+                }
+            }),
+        ],
+    ),
+    Definition::new(
+        "REGEXP_REPLACE",
+        "The text with all matches of a pattern replaced; $1 is a group",
+        &[Signature::fallible(&[P::String, P::String, P::String], P::String, |c| {
             match (c.text(0), c.text(1), c.text(2)) {
                 (Some(text), Some(pattern), Some(with)) => {
                     Ok(string(compiled(pattern)?.replace_all(text, with).into_owned()))
                 }
                 _ => Ok(Value::Null),
             }
-        }),
-    ]),
-    Definition::new("REGEXP_SPLIT_TO_ARRAY", "The parts of a text between matches of a pattern", &[
-        Signature::fallible(&[P::String, P::String], P::Array(&P::String), |c| match (c.text(0), c.text(1)) {
+        })],
+    ),
+    Definition::new(
+        "REGEXP_SPLIT_TO_ARRAY",
+        "The parts of a text between matches of a pattern",
+        &[Signature::fallible(&[P::String, P::String], P::Array(&P::String), |c| match (c.text(0), c.text(1)) {
             (Some(text), Some(pattern)) => {
                 let regex = compiled(pattern)?;
                 Ok(Value::Array(regex.split(text).map(string).collect()))
             }
             _ => Ok(Value::Null),
-        }),
-    ]),
+        })],
+    ),
 ];
 
 fn compiled(pattern: &str) -> Result<Rc<Regex>, String> {

@@ -28,6 +28,15 @@ impl Definition {
         Definition { aliases, ..self }
     }
 
+    /// Its name as ksqlDB writes it in messages: mostly in lower case.
+    fn shown(&self) -> String {
+        if ["COALESCE", "AS_VALUE", "IFNULL"].contains(&self.name) {
+            self.name.into()
+        } else {
+            self.name.to_lowercase()
+        }
+    }
+
     /// Its name and its aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
@@ -48,8 +57,18 @@ pub struct Signature {
 
 impl Signature {
     /// A form that is null where `eval` gives nothing.
-    pub(super) const fn new(params: &'static [Parameter], returns: Parameter, eval: fn(&Call<'_>) -> Option<Value>) -> Self {
-        Signature { params, variadic: false, returns: Returns::Is(returns), eval: RowFunction::Maybe(eval), columns: None }
+    pub(super) const fn new(
+        params: &'static [Parameter],
+        returns: Parameter,
+        eval: fn(&Call<'_>) -> Option<Value>,
+    ) -> Self {
+        Signature {
+            params,
+            variadic: false,
+            returns: Returns::Is(returns),
+            eval: RowFunction::Maybe(eval),
+            columns: None,
+        }
     }
 
     /// A form that can fail.
@@ -58,7 +77,13 @@ impl Signature {
         returns: Parameter,
         eval: fn(&Call<'_>) -> Result<Value, String>,
     ) -> Self {
-        Signature { params, variadic: false, returns: Returns::Is(returns), eval: RowFunction::Try(eval), columns: None }
+        Signature {
+            params,
+            variadic: false,
+            returns: Returns::Is(returns),
+            eval: RowFunction::Try(eval),
+            columns: None,
+        }
     }
 
     pub(super) const fn variadic(self) -> Self {
@@ -216,9 +241,8 @@ fn fit(param: &Parameter, arg: Option<&SqlType>, letters: &mut Letters) -> Optio
         (P::Map(pk, pv), T::Map(k, v)) => {
             let (a, key) = fit(pk, Some(k), letters)?;
             let (b, value) = fit(pv, Some(v), letters)?;
-            let to = (key.is_some() || value.is_some()).then(|| {
-                T::Map(Box::new(key.unwrap_or((**k).clone())), Box::new(value.unwrap_or((**v).clone())))
-            });
+            let to = (key.is_some() || value.is_some())
+                .then(|| T::Map(Box::new(key.unwrap_or((**k).clone())), Box::new(value.unwrap_or((**v).clone()))));
             Some((a + b, to))
         }
         _ => None,
@@ -290,7 +314,15 @@ pub(super) fn resolve(name: &str, args: &[Option<SqlType>]) -> Result<Resolved, 
     }
     best.map(|(_, resolved)| resolved).ok_or_else(|| {
         let given: Vec<String> = args.iter().map(|t| t.as_ref().map_or("null".into(), ToString::to_string)).collect();
-        let mut message = format!("Function '{name}' does not accept parameters ({}).\nValid alternatives are:", given.join(", "));
+        let shown = definition.shown();
+        if !args.is_empty() && args.iter().all(Option::is_none) {
+            return format!(
+                "Function '{shown}' cannot be resolved due to ambiguous method parameters ({}).",
+                given.join(", ")
+            );
+        }
+        let mut message =
+            format!("Function '{shown}' does not accept parameters ({}).\nValid alternatives are:", given.join(", "));
         definition.signatures.iter().for_each(|s| message.push_str(&format!("\n{name}{s}")));
         message
     })
@@ -324,11 +356,8 @@ fn apply(signature: &Signature, args: &[Option<SqlType>]) -> Option<Applied> {
         cost += step;
         to.push(target);
     }
-    let types: Vec<SqlType> = args
-        .iter()
-        .zip(&to)
-        .map(|(arg, to)| to.clone().or_else(|| arg.clone()).unwrap_or(SqlType::String))
-        .collect();
+    let types: Vec<SqlType> =
+        args.iter().zip(&to).map(|(arg, to)| to.clone().or_else(|| arg.clone()).unwrap_or(SqlType::String)).collect();
     let ty = match signature.returns {
         Returns::Is(p) => concrete(&p, &letters, &types)?,
         Returns::Of(f) => f(&types),

@@ -5,38 +5,56 @@ use crate::row::Value;
 
 /// The family.
 pub(super) static FUNCTIONS: &[Definition] = &[
-    Definition::new("URL_DECODE_PARAM", "The text of a URL's parameter: %XX and + undone", &[
-        Signature::new(&[P::String], P::String, |c| decode(c.text(0)?).map(string)),
-    ]),
-    Definition::new("URL_ENCODE_PARAM", "The text as a URL's parameter", &[
-        Signature::new(&[P::String], P::String, |c| Some(string(encode(c.text(0)?)))),
-    ]),
-    Definition::new("URL_EXTRACT_FRAGMENT", "What stands behind # in a URL", &[
-        Signature::new(&[P::String], P::String, |c| Url::new(c.text(0)?)?.fragment.and_then(decode).map(string)),
-    ]),
-    Definition::new("URL_EXTRACT_HOST", "A URL's host", &[
-        Signature::new(&[P::String], P::String, |c| Url::new(c.text(0)?)?.host.map(string)),
-    ]),
-    Definition::new("URL_EXTRACT_PARAMETER", "The value of a parameter in a URL's query", &[
-        Signature::new(&[P::String, P::String], P::String, |c| {
+    Definition::new(
+        "URL_DECODE_PARAM",
+        "The text of a URL's parameter: %XX and + undone",
+        &[Signature::new(&[P::String], P::String, |c| decode(c.text(0)?).map(string))],
+    ),
+    Definition::new(
+        "URL_ENCODE_PARAM",
+        "The text as a URL's parameter",
+        &[Signature::new(&[P::String], P::String, |c| Some(string(encode(c.text(0)?))))],
+    ),
+    Definition::new(
+        "URL_EXTRACT_FRAGMENT",
+        "What stands behind # in a URL",
+        &[Signature::new(&[P::String], P::String, |c| Url::new(c.text(0)?)?.fragment.and_then(decode).map(string))],
+    ),
+    Definition::new(
+        "URL_EXTRACT_HOST",
+        "A URL's host",
+        &[Signature::new(&[P::String], P::String, |c| Url::new(c.text(0)?)?.host.map(string))],
+    ),
+    Definition::new(
+        "URL_EXTRACT_PARAMETER",
+        "The value of a parameter in a URL's query",
+        &[Signature::new(&[P::String, P::String], P::String, |c| {
             let (url, name) = (c.text(0)?, c.text(1)?);
             let pairs = Url::new(url)?.query?.split('&');
             let mut found = pairs.filter_map(|p| p.split_once('=')).filter(|(n, _)| decode(n).as_deref() == Some(name));
             decode(found.next()?.1).map(string)
-        }),
-    ]),
-    Definition::new("URL_EXTRACT_PATH", "A URL's path", &[
-        Signature::new(&[P::String], P::String, |c| decode(Url::new(c.text(0)?)?.path).map(string)),
-    ]),
-    Definition::new("URL_EXTRACT_PORT", "A URL's port", &[
-        Signature::new(&[P::String], P::Int, |c| Some(Value::Int(Url::new(c.text(0)?)?.port?.parse().ok()?))),
-    ]),
-    Definition::new("URL_EXTRACT_PROTOCOL", "A URL's scheme", &[
-        Signature::new(&[P::String], P::String, |c| Url::new(c.text(0)?)?.scheme.map(string)),
-    ]),
-    Definition::new("URL_EXTRACT_QUERY", "A URL's query", &[
-        Signature::new(&[P::String], P::String, |c| Url::new(c.text(0)?)?.query.and_then(decode).map(string)),
-    ]),
+        })],
+    ),
+    Definition::new(
+        "URL_EXTRACT_PATH",
+        "A URL's path",
+        &[Signature::new(&[P::String], P::String, |c| decode(Url::new(c.text(0)?)?.path).map(string))],
+    ),
+    Definition::new(
+        "URL_EXTRACT_PORT",
+        "A URL's port",
+        &[Signature::new(&[P::String], P::Int, |c| Some(Value::Int(Url::new(c.text(0)?)?.port?.parse().ok()?)))],
+    ),
+    Definition::new(
+        "URL_EXTRACT_PROTOCOL",
+        "A URL's scheme",
+        &[Signature::new(&[P::String], P::String, |c| Url::new(c.text(0)?)?.scheme.map(string))],
+    ),
+    Definition::new(
+        "URL_EXTRACT_QUERY",
+        "A URL's query",
+        &[Signature::new(&[P::String], P::String, |c| Url::new(c.text(0)?)?.query.and_then(decode).map(string))],
+    ),
 ];
 
 /// The parts of a URL.
@@ -57,7 +75,10 @@ impl<'t> Url<'t> {
         }
         let (rest, fragment) = text.split_once('#').map_or((text, None), |(r, f)| (r, Some(f)));
         let (rest, query) = rest.split_once('?').map_or((rest, None), |(r, q)| (r, Some(q)));
-        let is_scheme = |s: &&str| s.starts_with(|c: char| c.is_ascii_alphabetic()) && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let is_scheme = |s: &&str| {
+            s.starts_with(|c: char| c.is_ascii_alphabetic())
+                && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        };
         let (scheme, rest) = match rest.split_once(':').filter(|(s, _)| is_scheme(s)) {
             Some((scheme, rest)) => (Some(scheme), rest),
             None => (None, rest),

@@ -1,5 +1,10 @@
 //! The patterns of Java's DateTimeFormatter: `yyyy-MM-dd'T'HH:mm:ss.SSSX` and the like, read and written.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "an operation names the few types and values that it takes; all others are refused or null"
+)]
+
 use super::{DAY_MS, zone_offset_at};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike};
 
@@ -19,7 +24,18 @@ enum Part {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
@@ -119,7 +135,10 @@ impl Pattern {
         let mut fields = Fields::default();
         match read(&self.parts, text, &mut fields) {
             Some("") => Ok(fields),
-            Some(rest) => Err(format!("Text '{text}' could not be parsed, unparsed text found at index {}", text.len() - rest.len())),
+            Some(rest) => Err(format!(
+                "Text '{text}' could not be parsed, unparsed text found at index {}",
+                text.len() - rest.len()
+            )),
             None => Err(cannot(text)),
         }
     }
@@ -258,7 +277,11 @@ fn read_field<'t>(letter: char, count: usize, text: &'t str, adjacent: usize, f:
         'y' | 'u' => {
             let (value, rest) = number(count)?;
             let year = if count == 2 { 2000 + value } else { value };
-            if letter == 'u' { f.year = Some(year) } else { f.year_of_era = Some(year) }
+            if letter == 'u' {
+                f.year = Some(year)
+            } else {
+                f.year_of_era = Some(year)
+            }
             Some(rest)
         }
         'M' | 'L' if count >= 3 => {
@@ -311,7 +334,11 @@ fn read_field<'t>(letter: char, count: usize, text: &'t str, adjacent: usize, f:
                 return Some(rest);
             }
             let text = if letter == 'O' { text.strip_prefix("GMT")? } else { text };
-            let end = text.char_indices().skip(1).find(|(_, c)| !c.is_ascii_digit() && *c != ':').map_or(text.len(), |(i, _)| i);
+            let end = text
+                .char_indices()
+                .skip(1)
+                .find(|(_, c)| !c.is_ascii_digit() && *c != ':')
+                .map_or(text.len(), |(i, _)| i);
             f.offset = Some(super::zone_offset(&text[..end])?);
             Some(&text[end..])
         }
@@ -351,7 +378,9 @@ impl Fields {
         let (month, day) = (part(self.month)?, part(self.day)?);
         // Java's default resolver takes the month's last day for one that it does not have, up to 31.
         let fits = NaiveDate::from_ymd_opt(year, month, day);
-        fits.or_else(|| if day <= 31 { (28..day).rev().find_map(|d| NaiveDate::from_ymd_opt(year, month, d)) } else { None })
+        fits.or_else(|| {
+            if day <= 31 { (28..day).rev().find_map(|d| NaiveDate::from_ymd_opt(year, month, d)) } else { None }
+        })
     }
 
     fn time(&self) -> Option<NaiveTime> {
@@ -511,10 +540,14 @@ mod tests {
 
     #[test]
     fn times_are_written_as_java_writes_them() {
-        let text = |pattern: &str, ms: i64, zone: &str| Pattern::new(pattern).and_then(|p| p.format_timestamp(ms, zone));
+        let text =
+            |pattern: &str, ms: i64, zone: &str| Pattern::new(pattern).and_then(|p| p.format_timestamp(ms, zone));
         assert_eq!(text("yyyy-MM-dd'T'HH:mm:ss.SSSXXX", DAY + 1, "UTC").as_deref(), Ok("2020-02-23T00:00:00.001Z"));
         assert_eq!(text("yyyy-MM-dd HH:mm:ss Z", DAY, "Europe/Berlin").as_deref(), Ok("2020-02-23 01:00:00 +0100"));
-        assert_eq!(text("EEE, d MMM yy 'at' h a", DAY + 13 * 3_600_000, "UTC").as_deref(), Ok("Sun, 23 Feb 20 at 1 PM"));
+        assert_eq!(
+            text("EEE, d MMM yy 'at' h a", DAY + 13 * 3_600_000, "UTC").as_deref(),
+            Ok("Sun, 23 Feb 20 at 1 PM")
+        );
         assert_eq!(text("EEEE MMMM ''D", DAY, "UTC").as_deref(), Ok("Sunday February '54"));
         assert_eq!(text("HH zzz", DAY, "America/Los_Angeles").as_deref(), Ok("16 PST"));
         assert!(text("yyyy", DAY, "Nowhere/Land").is_err());
