@@ -249,6 +249,7 @@ mod tests {
             for event in events {
                 sender.send(event).await.unwrap();
             }
+            drop(sender);
             let column = |name: &str, ty| Column { name: name.into(), ty };
             let columns = vec![(column("K", SqlType::String), true), (column("N", SqlType::Double), false)];
             let answer = RowAnswer { id: "q".into(), columns, kind, events: receiver };
