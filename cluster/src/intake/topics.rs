@@ -35,6 +35,17 @@ pub struct NewRow {
     pub time: i64,
 }
 
+/// Where a partition began and ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The partition.
+    pub partition: u32,
+    /// Offset of the first record that it still has.
+    pub first: i64,
+    /// Offset of the next record that it gets.
+    pub next: i64,
+}
+
 impl Topics {
     /// Of the process only.
     pub fn in_process(memory: MemoryBroker) -> Self {
@@ -121,6 +132,16 @@ impl Topics {
     pub async fn read(&self, topic: &str, from_beginning: bool) -> Result<Option<Box<dyn Source>>, String> {
         let start = if from_beginning { Start::Earliest } else { Start::Latest };
         Ok(self.memory.topic(topic).ok().map(|t| Box::new(t.read(Share::ALL, start)) as Box<dyn Source>))
+    }
+
+    /// Where each partition of a topic begins and ends now; none when the topic does not exist.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn ends(&self, topic: &str) -> Result<Vec<End>, String> {
+        let Ok(topic) = self.memory.topic(topic) else { return Ok(Vec::new()) };
+        let end = |partition| topic.offsets(partition).ok().map(|(first, next)| End { partition, first, next });
+        Ok((0..topic.partitions()).filter_map(end).collect())
     }
 
     /// Begins to write a view's changes to its topic in Kafka; `None` without Kafka.
