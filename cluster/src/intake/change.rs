@@ -5,11 +5,11 @@ use super::session::Session;
 use super::{Intake, explained, lock};
 use crate::command::Command;
 use crate::connect::feed::Setting;
-use crate::connect::{ConnectError, Kind, Properties as ConnectorProperties};
+use crate::connect::{self, ConnectError, Kind};
 use std::sync::Arc;
 use weir_dataflow::bind::{Bound, Drop, Relation, bind};
 use weir_dataflow::plan::{Source, View, ViewKind};
-use weir_dataflow::sql::ast::{ConnectorKind, DropKind, Literal, Properties, QueryRef, Statement, StatementKind};
+use weir_dataflow::sql::ast::{ConnectorKind, DropKind, Properties, QueryRef, Statement, StatementKind};
 
 impl Intake {
     /// Carries out one statement that changes something; `None` when it has no answer (INSERT VALUES).
@@ -182,8 +182,7 @@ impl Intake {
         if_not_exists: bool,
         with: &Properties,
     ) -> Result<Body, String> {
-        let properties: ConnectorProperties = with.0.iter().map(|p| (p.name.clone(), literal_text(&p.value))).collect();
-        let result = self.connectors().create(name, properties).await;
+        let result = self.connectors().create(name, connect::properties(with)).await;
         match result {
             Ok(connector) => {
                 let made = if connector.kind == Kind::Source { ConnectorKind::Source } else { ConnectorKind::Sink };
@@ -207,16 +206,5 @@ impl Intake {
             }
             Err(error) => Err(format!("Failed to drop connector: {error}")),
         }
-    }
-}
-
-/// A literal of a WITH clause as a property's text.
-fn literal_text(literal: &Literal) -> String {
-    match literal {
-        Literal::Null => String::new(),
-        Literal::Boolean(b) => b.to_string(),
-        Literal::Integer(n) => n.to_string(),
-        Literal::Bigint(n) => n.to_string(),
-        Literal::Decimal(text) | Literal::Double(text) | Literal::String(text) => text.clone(),
     }
 }

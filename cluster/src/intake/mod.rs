@@ -32,9 +32,9 @@ use crate::connect::Connectors;
 use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
 use answer::Answer;
-use project::Projection;
 use entity::{CommandStatus, Entity};
 use failure::{Code, Failure};
+use project::Projection;
 use serde::Serialize;
 use session::Session;
 use std::collections::BTreeMap;
@@ -162,6 +162,24 @@ impl Intake {
         Ok(entities)
     }
 
+    /// Carries out a script's statements, one after the other. A DROP or TERMINATE of what is not there is told, and
+    /// the script goes on.
+    ///
+    /// # Errors
+    /// The first other statement that cannot be carried out, with its place.
+    pub async fn run_script(&self, name: &str, text: &str, session: &mut Session) -> anyhow::Result<()> {
+        let (statements, _) = script::read(text, session);
+        for statement in &statements {
+            let Err(failure) = self.statement(statement, session).await else { continue };
+            let error = Diagnostic::at(statement.span, failure.message).render(name, text);
+            if !script::takes_away(statement) {
+                anyhow::bail!(error);
+            }
+            tracing::warn!("{error}");
+        }
+        Ok(())
+    }
+
     /// The statements of a text, when none of them is wrong.
     fn judged(&self, text: &str, session: &Session) -> Result<Vec<Statement>, Failure> {
         let (statements, errors) = script::read(text, session);
@@ -169,7 +187,8 @@ impl Intake {
             let at = error.span.map_or(0, |s| s.start as usize);
             let (line, column) = line_column(text, at);
             let message = explained(error);
-            let placed = if message.starts_with("line ") { message } else { format!("line {line}:{column}: {message}") };
+            let placed =
+                if message.starts_with("line ") { message } else { format!("line {line}:{column}: {message}") };
             return Err(Failure::statement(statement_at(text, at), placed));
         }
         let judged = script::judge(&self.catalog(), &mut session.clone(), text, &statements, &[]);
@@ -256,7 +275,9 @@ impl Intake {
                 let bound = bind(&catalog, &session.bound, &statement)
                     .map_err(|error| Failure::statement(&statement.text, explained(&error)))?;
                 let entry = |input: &str| {
-                    catalog.get(input).ok_or_else(|| Failure::statement(&statement.text, format!("{input} does not exist.")))
+                    catalog
+                        .get(input)
+                        .ok_or_else(|| Failure::statement(&statement.text, format!("{input} does not exist.")))
                 };
                 match bound {
                     Bound::Pull(pull) => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use weir_dataflow::bind::{Entry, Relation};
 use weir_dataflow::plan;
-use weir_dataflow::plan::query::PullQuery;
+use weir_dataflow::plan::query::{PullQuery, RowQuery};
 use weir_dataflow::views::change::Row;
 use weir_ingest::decode::Decoder;
 use weir_ingest::source::{Limit, Source};
@@ -57,6 +57,25 @@ impl Intake {
             }
         }
         Ok(Answer::Rows(RowAnswer { id, columns, kind, events }))
+    }
+
+    /// How many rows each table that a query keeps has, by name.
+    pub async fn table_rows(&self) -> Vec<(String, usize)> {
+        let mut all = Vec::new();
+        for entry in self.catalog().entries().filter(|e| e.is_table() && e.view().is_some()) {
+            let query = RowQuery {
+                input: entry.name().into(),
+                keys: None,
+                window_starts: (i64::MIN, i64::MAX),
+                filter: None,
+                project: Vec::new(),
+                limit: None,
+            };
+            if let Ok(rows) = self.workers().peek(query).await {
+                all.push((entry.name().to_owned(), rows.len()));
+            }
+        }
+        all
     }
 
     /// The rows of a stream that the engine still has.

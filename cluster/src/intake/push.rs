@@ -126,12 +126,7 @@ impl Intake {
         let limit = query.limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let task = Task {
             filtered_limit: limit,
-            shown: Shown {
-                table,
-                filtered: query.filter.is_some(),
-                there: HashSet::new(),
-                projection,
-            },
+            shown: Shown { table, filtered: query.filter.is_some(), there: HashSet::new(), projection },
             backlog: Backlog::new(table),
             most: self.settings().backlog,
         };

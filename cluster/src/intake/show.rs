@@ -58,7 +58,7 @@ impl Intake {
             }
             ShowKind::Topics { all } => {
                 let mut topics = Vec::new();
-                for (name, partitions, replicas) in self.topics().list().await? {
+                for (name, partitions, replicas) in self.all_topics(catalog).await? {
                     let internal = name.starts_with("__") || name.starts_with("_confluent");
                     if *all || !internal {
                         let readers = catalog.entries().filter(|e| e.topic().topic == name);
@@ -108,6 +108,18 @@ impl Intake {
                 Body::Variables { variables: session.bound.variables.iter().map(variable).collect() }
             }
         })
+    }
+
+    /// The broker's topics, and without one those of views, which are in the engine.
+    async fn all_topics(&self, catalog: &Catalog) -> Result<Vec<(String, u32, u16)>, String> {
+        let mut topics = self.topics().list().await?;
+        if self.topics().are_in_process() {
+            let of_views = catalog.entries().filter(|e| e.view().is_some());
+            topics.extend(of_views.map(|e| (e.topic().topic.clone(), 1, 1)));
+            topics.sort();
+            topics.dedup_by(|a, b| a.0 == b.0);
+        }
+        Ok(topics)
     }
 
     async fn describe_all(&self, catalog: &Catalog, tables: bool, extended: bool) -> Body {

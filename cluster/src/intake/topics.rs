@@ -157,6 +157,11 @@ impl Topics {
         Ok(None)
     }
 
+    /// True without a Kafka.
+    pub fn are_in_process(&self) -> bool {
+        true
+    }
+
     /// The broker's name for itself.
     pub fn cluster_id(&self) -> String {
         "weir-in-process".into()
