@@ -10,7 +10,7 @@ use crate::connect::{Connectors, Context};
 use crate::http::{self, Role, Site};
 use crate::intake::script::{self, Missing};
 use crate::intake::session::Session;
-use crate::intake::topics::Topics;
+use crate::intake::topics::{self, Topics};
 use crate::intake::{Intake, Parts, Settings};
 use crate::mesh::Place;
 use crate::metrics::Metrics;
@@ -35,9 +35,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// A port is taken, the processes do not meet, a script is wrong, or a worker failed.
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
-    if config.kafka.is_some() {
-        bail!("--kafka is not supported yet: without it, topics live in the process");
-    }
     let listener = bind(config.listen).await?;
     let address = listener.local_addr()?;
     let connect = match config.connect_listen {
@@ -50,7 +47,11 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let workers_config = worker::Config {
         place: Place::new(&config.shape),
         epoch: config.shape.epoch,
-        topics: reading::Topics { memory: memory.clone(), ..reading::Topics::default() },
+        topics: reading::Topics {
+            memory: memory.clone(),
+            kafka: config.kafka.as_ref().map(topics::client_config),
+            files: None,
+        },
         metrics: Arc::clone(&metrics),
         log: log.clone(),
         keep_recent: true,
@@ -121,8 +122,13 @@ impl Server {
         metrics: Arc<Metrics>,
         log: ProcessingLog,
     ) -> anyhow::Result<Self> {
-        let topics = Topics::in_process(memory.clone());
         let spill = tempfile::Builder::new().prefix("weir-").tempdir().context("no folder for what sinks spill")?;
+        let topics = match &config.kafka {
+            Some(kafka) => {
+                Topics::in_kafka(memory.clone(), kafka, spill.path().to_owned()).await.map_err(|e| anyhow!(e))?
+            }
+            None => Topics::in_process(memory.clone()),
+        };
         let (catalog, known) = watch::channel(Arc::new(Catalog::default()));
         let generation = u32::try_from(clock::now_ms() / 1000).unwrap_or(u32::MAX);
         let connectors = Connectors::new(Context {

@@ -68,7 +68,7 @@ impl Intake {
         let spec = &source.topic;
         // Without PARTITIONS the topic is read as soon as it is there: scripts may come before what fills it.
         if let Some(partitions) = spec.partitions {
-            self.topics().ensure(&spec.topic, partitions, spec.replicas, &[]).await?;
+            self.topics().ensure(&spec.topic, partitions, spec.replicas).await?;
         }
         self.send(vec![Command::Declare(source.clone())]);
         let (kind, message) = if source.table { ("table", "Table created") } else { ("stream", "Stream created") };
@@ -84,8 +84,9 @@ impl Intake {
         commands.push(Command::Install { view: view.clone(), offset: session.offset() });
         if self.settings().output_topics {
             let (subscription, subscribe) = self.workers().subscription(&view.name, true);
-            let output = self.topics().begin_output(view, subscription, self.output_setting(&view.name))?;
-            if let Some(output) = output {
+            let shape = self.output_shape(view).await;
+            let setting = self.output_setting(&view.name);
+            if let Some(output) = self.topics().begin_output(view, shape, subscription, setting) {
                 commands.push(subscribe);
                 lock(&self.0.outputs).insert(view.name.clone(), output);
             }
@@ -94,6 +95,21 @@ impl Intake {
         let kind = if matches!(view.kind, ViewKind::Stream(_)) { "stream" } else { "table" };
         let message = format!("Created query with ID {}", view.query_id);
         Ok(self.done(number, format!("{kind}/`{}`/create", view.name), message, Some(view.query_id.clone())))
+    }
+
+    /// Partitions and replicas of a view's topic: those of the topic that it comes from, through other views.
+    async fn output_shape(&self, view: &View) -> (u32, u16) {
+        let catalog = self.catalog();
+        let mut input = view.pipeline().input.as_str();
+        loop {
+            match catalog.get(input).map(|e| &e.relation) {
+                Some(Relation::View(view)) => input = &view.pipeline().input,
+                Some(Relation::Source(source)) => {
+                    return self.topics().shape(&source.topic.topic).await.unwrap_or((1, 1));
+                }
+                None => return (1, 1),
+            }
+        }
     }
 
     fn output_setting(&self, view: &str) -> Setting {

@@ -6,6 +6,7 @@ use super::entity::{
     Signature, TopicInfo, Variable,
 };
 use super::session::Session;
+use super::topics::Listed;
 use super::{Intake, explained, properties};
 use crate::connect::{ConnectorView, Kind};
 use weir_dataflow::bind::{Bound, Catalog, bind};
@@ -58,14 +59,14 @@ impl Intake {
             }
             ShowKind::Topics { all } => {
                 let mut topics = Vec::new();
-                for (name, partitions, replicas) in self.all_topics(catalog).await? {
+                for Listed { name, replicas } in self.all_topics(catalog).await? {
                     let internal = name.starts_with("__") || name.starts_with("_confluent");
                     if *all || !internal {
                         let readers = catalog.entries().filter(|e| e.topic().topic == name);
                         let readers = readers.filter(|e| catalog.readers(e.name()).next().is_some()).count();
                         topics.push(TopicInfo {
                             name,
-                            replica_info: vec![replicas; partitions as usize],
+                            replica_info: replicas,
                             consumer_count: extended.then_some(readers),
                             consumer_group_count: extended.then_some(usize::from(readers > 0)),
                         });
@@ -111,13 +112,13 @@ impl Intake {
     }
 
     /// The broker's topics, and without one those of views, which are in the engine.
-    async fn all_topics(&self, catalog: &Catalog) -> Result<Vec<(String, u32, u16)>, String> {
+    async fn all_topics(&self, catalog: &Catalog) -> Result<Vec<Listed>, String> {
         let mut topics = self.topics().list().await?;
         if self.topics().are_in_process() {
             let of_views = catalog.entries().filter(|e| e.view().is_some());
-            topics.extend(of_views.map(|e| (e.topic().topic.clone(), 1, 1)));
+            topics.extend(of_views.map(|e| Listed { name: e.topic().topic.clone(), replicas: vec![1] }));
             topics.sort();
-            topics.dedup_by(|a, b| a.0 == b.0);
+            topics.dedup_by(|a, b| a.name == b.name);
         }
         Ok(topics)
     }
