@@ -26,6 +26,10 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<()> {
         [("quickstart", args.quickstart.as_str()), ("kafka.topic", args.quickstart.as_str())]
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .into();
+    // As the demo's connectors have it: users and codes are keyed by number.
+    if args.quickstart != "clickstream" {
+        properties.insert("key.converter".into(), "org.apache.kafka.connect.converters.IntegerConverter".into());
+    }
     if let Some(n) = args.iterations {
         properties.insert("iterations".into(), n.to_string());
     }

@@ -34,8 +34,10 @@ struct Partition {
     position: Position,
     /// Sequence number of the batch that is read next.
     sequence: u64,
-    /// The broker had no more when it was last asked.
+    /// All that was there when the partition was found has been read, or the broker said that there is no more.
     at_end: bool,
+    /// Where the partition ended when it was found: one that is written all the time is never seen to be at its end.
+    high: i64,
     /// What of it is being read.
     filling: Filling,
 }
@@ -91,7 +93,7 @@ impl KafkaSource {
             for (position, high) in positions {
                 let at_end = position.offset >= high;
                 let partition =
-                    Partition { position, sequence: position.sequence, at_end, filling: Filling::default() };
+                    Partition { position, sequence: position.sequence, at_end, high, filling: Filling::default() };
                 self.partitions.insert(position.partition, partition);
             }
         }
@@ -127,7 +129,7 @@ impl KafkaSource {
                     if let Some(partition) = partition.and_then(|p| self.partitions.get_mut(&p)) {
                         bytes += partition.filling.push(&message);
                         records += 1;
-                        partition.at_end = false;
+                        partition.at_end = message.offset() + 1 >= partition.high;
                     }
                 }
                 Some(Err(ClientError::PartitionEOF(partition))) => {
