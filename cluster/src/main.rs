@@ -3,11 +3,11 @@
 //! Exit status: 0 done, 1 the work failed (why, on stderr), 2 the command line is wrong.
 
 use clap::Parser;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use weir_cluster::args::{Args, CheckArgs, GenerateArgs, Verb};
 use weir_cluster::config::{ConfigError, ReplayConfig, ServeConfig};
-use weir_cluster::intake::script;
+use weir_cluster::intake::script::{self, Missing};
 use weir_cluster::replay::{self, Replay};
 use weir_cluster::{demo, generate, serve};
 use weir_dataflow::bind::{Bound, Catalog};
@@ -17,9 +17,11 @@ use weir_dataflow::bind::{Bound, Catalog};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // warp tells of every client that goes away in the middle of a request; that is no fault of the server's.
     let filter = tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,warp=off"));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     match run(&Args::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -51,7 +53,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 /// The plan of each view.
 fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    for bound in script::bind_texts(&Catalog::default(), &script::texts(&args.scripts)?)? {
+    for bound in script::bind_texts(&Catalog::default(), &script::texts(&args.scripts)?, Missing::Wrong)? {
         if let Bound::View(view) | Bound::Insert(view) = bound {
             writeln!(out, "{view}\n")?;
         }

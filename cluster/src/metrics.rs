@@ -46,7 +46,6 @@ pub struct Metrics {
     records_rejected: Family<Source, Counter>,
     records_late: Family<View, Counter>,
     expression_errors: Family<View, Counter>,
-    view_rows: Family<View, Gauge>,
     view_changes: Family<View, Counter>,
     connector_records: Family<Connector, Counter>,
     sink_delivered: Family<Connector, Counter>,
@@ -85,7 +84,6 @@ impl Default for Metrics {
             records_rejected: Family::default(),
             records_late: Family::default(),
             expression_errors: Family::default(),
-            view_rows: Family::default(),
             view_changes: Family::default(),
             connector_records: Family::default(),
             sink_delivered: Family::default(),
@@ -104,12 +102,19 @@ impl Default for Metrics {
         r.register("records_rejected", "Records that did not fit their declaration", metrics.records_rejected.clone());
         r.register("records_late", "Records that came after their window had closed", metrics.records_late.clone());
         r.register("expression_errors", "Expressions that failed for a row", metrics.expression_errors.clone());
-        r.register("view_rows", "Rows that a view holds", metrics.view_rows.clone());
-        r.register("view_changes", "Changes that left a view", metrics.view_changes.clone());
+        r.register(
+            "view_changes",
+            "Rows of a stream, or changes of a table that somebody follows",
+            metrics.view_changes.clone(),
+        );
         r.register("connector_records", "Records that a source connector wrote", metrics.connector_records.clone());
         r.register("sink_delivered", "Changes that a sink connector delivered", metrics.sink_delivered.clone());
         r.register("sink_rejected", "Changes that the other side refused for good", metrics.sink_rejected.clone());
-        r.register("sink_retries", "Requests that a sink connector sent again", metrics.sink_retries.clone());
+        r.register(
+            "sink_retries",
+            "Times that a sink connector had to wait for its destination",
+            metrics.sink_retries.clone(),
+        );
         r.register("sink_queued", "Changes that wait for a sink connector", metrics.sink_queued.clone());
         r.register("http_requests", "Requests answered", metrics.http_requests.clone());
         r.register("http_request_seconds", "Until an answer began", metrics.http_seconds.clone());
@@ -147,9 +152,7 @@ impl Metrics {
         records_late: View.view -> Counter;
         /// Expressions that failed for a row.
         expression_errors: View.view -> Counter;
-        /// Rows that a view holds on this process.
-        view_rows: View.view -> Gauge;
-        /// Changes that left a view.
+        /// Rows of a stream, or changes of a table that somebody follows.
         view_changes: View.view -> Counter;
         /// Records that a source connector wrote.
         connector_records: Connector.connector -> Counter;
@@ -157,7 +160,7 @@ impl Metrics {
         sink_delivered: Connector.connector -> Counter;
         /// Changes that the other side refused for good.
         sink_rejected: Connector.connector -> Counter;
-        /// Requests that a sink connector sent again.
+        /// Times that a sink connector had to wait for its destination.
         sink_retries: Connector.connector -> Counter;
         /// Changes that wait for a sink connector.
         sink_queued: Connector.connector -> Gauge;
@@ -174,7 +177,6 @@ impl Metrics {
         let label = View { view: view.into() };
         self.records_late.remove(&label);
         self.expression_errors.remove(&label);
-        self.view_rows.remove(&label);
         self.view_changes.remove(&label);
     }
 
@@ -252,12 +254,12 @@ mod tests {
     fn counters_are_rendered_under_the_users_names() {
         let metrics = Metrics::default();
         metrics.records_read("CLICKSTREAM").inc_by(3);
-        metrics.view_rows("EVENTS_PER_MIN").set(7);
+        metrics.view_changes("EVENTS_PER_MIN").inc_by(7);
         metrics.http_answered("/query", 200, Duration::from_millis(2));
         let text = metrics.render();
         for line in [
             r#"weir_records_read_total{source="CLICKSTREAM"} 3"#,
-            r#"weir_view_rows{view="EVENTS_PER_MIN"} 7"#,
+            r#"weir_view_changes_total{view="EVENTS_PER_MIN"} 7"#,
             r#"weir_http_requests_total{path="/query",status="200"} 1"#,
             "weir_process_resident_memory_bytes ",
         ] {

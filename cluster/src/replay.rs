@@ -6,7 +6,7 @@
 
 use crate::command::{Command, Offset};
 use crate::config::{ReplayConfig, Streams};
-use crate::intake::script;
+use crate::intake::script::{self, Missing};
 use crate::mesh::{self, Place};
 use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
@@ -70,7 +70,7 @@ impl Replay {
     pub fn new(config: &ReplayConfig) -> anyhow::Result<Replay> {
         let (mut commands, mut views) = (Vec::new(), Vec::new());
         let mut read = BTreeSet::new();
-        for bound in script::bind_texts(&Catalog::default(), &script::texts(&config.scripts)?)? {
+        for bound in script::bind_texts(&Catalog::default(), &script::texts(&config.scripts)?, Missing::Wrong)? {
             match bound {
                 Bound::Source(source) => commands.push(Command::Declare(source)),
                 Bound::View(view) => {

@@ -8,16 +8,17 @@ use crate::command::{Command, Workers};
 use crate::config::{ConnectListen, Script, ServeConfig};
 use crate::connect::{Connectors, Context};
 use crate::http::{self, Role, Site};
+use crate::intake::script::{self, Missing};
 use crate::intake::session::Session;
-use crate::intake::topics::Topics;
-use crate::intake::{Intake, Parts, Settings, script};
+use crate::intake::topics::{self, Topics};
+use crate::intake::{Intake, Parts, Settings};
 use crate::mesh::Place;
 use crate::metrics::Metrics;
 use crate::processing_log::{self, ProcessingLog};
 use crate::worker::{self, Running, reading};
 use crate::{clock, demo};
 use anyhow::{Context as _, anyhow, bail};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,9 +35,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// A port is taken, the processes do not meet, a script is wrong, or a worker failed.
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
-    if config.kafka.is_some() {
-        bail!("--kafka is not supported yet: without it, topics live in the process");
-    }
     let listener = bind(config.listen).await?;
     let address = listener.local_addr()?;
     let connect = match config.connect_listen {
@@ -49,7 +47,11 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let workers_config = worker::Config {
         place: Place::new(&config.shape),
         epoch: config.shape.epoch,
-        topics: reading::Topics { memory: memory.clone(), ..reading::Topics::default() },
+        topics: reading::Topics {
+            memory: memory.clone(),
+            kafka: config.kafka.as_ref().map(topics::client_config),
+            files: None,
+        },
         metrics: Arc::clone(&metrics),
         log: log.clone(),
         keep_recent: true,
@@ -83,7 +85,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     if config.demo {
         say(&demo::tour(address));
     }
-    let live = tokio::spawn(live_line(server.intake.clone(), Arc::clone(&server.metrics), config.demo));
+    let live = tokio::spawn(demo::live_line(server.intake.clone(), Arc::clone(&server.metrics), config.demo));
     let ended = wait(&running).await;
     live.abort();
     stop.send_replace(true);
@@ -93,9 +95,13 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
     }
     running.workers.send(Command::Stop);
-    let joined = tokio::task::spawn_blocking(move || running.join()).await?;
+    let joined = tokio::task::spawn_blocking(move || running.join());
     ended?;
-    joined.map_err(|e| anyhow!(e))
+    match tokio::time::timeout(DRAIN, joined).await {
+        Ok(joined) => joined?.map_err(|e| anyhow!(e)),
+        // Another process may be gone: nothing waits for it.
+        Err(_) => bail!("the workers did not end within {} s", DRAIN.as_secs()),
+    }
 }
 
 /// The parts of process 0 that outlive a request.
@@ -103,6 +109,8 @@ struct Server {
     intake: Intake,
     connectors: Connectors,
     metrics: Arc<Metrics>,
+    /// Where sinks spill; the folder goes with the server.
+    _spill: tempfile::TempDir,
 }
 
 impl Server {
@@ -114,7 +122,13 @@ impl Server {
         metrics: Arc<Metrics>,
         log: ProcessingLog,
     ) -> anyhow::Result<Self> {
-        let topics = Topics::in_process(memory.clone());
+        let spill = tempfile::Builder::new().prefix("weir-").tempdir().context("no folder for what sinks spill")?;
+        let topics = match &config.kafka {
+            Some(kafka) => {
+                Topics::in_kafka(memory.clone(), kafka, spill.path().to_owned()).await.map_err(|e| anyhow!(e))?
+            }
+            None => Topics::in_process(memory.clone()),
+        };
         let (catalog, known) = watch::channel(Arc::new(Catalog::default()));
         let generation = u32::try_from(clock::now_ms() / 1000).unwrap_or(u32::MAX);
         let connectors = Connectors::new(Context {
@@ -124,7 +138,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             log: log.clone(),
             rate: config.rate,
-            spill: std::env::temp_dir(),
+            spill: spill.path().to_owned(),
             generation,
         });
         let intake = Intake::new(Parts {
@@ -147,7 +161,7 @@ impl Server {
             .await
             .map_err(|failure| anyhow!("the processing log cannot be declared: {}", failure.message))?;
         tokio::spawn(write_log(entries, memory));
-        Ok(Server { intake, connectors, metrics })
+        Ok(Server { intake, connectors, metrics, _spill: spill })
     }
 
     /// Runs the scripts, all of them judged before the first is begun.
@@ -155,16 +169,11 @@ impl Server {
         let mut session = Session::with_offset(config.script_offset);
         let texts =
             config.scripts.iter().map(Script::read).collect::<Result<Vec<_>, _>>().context("cannot read a script")?;
-        script::bind_texts(&self.intake.catalog(), &texts)?;
+        script::bind_texts(&self.intake.catalog(), &texts, Missing::PassedOver)?;
         self.intake.begin_group();
         let mut result = Ok(());
         for (name, text) in &texts {
-            result = self
-                .intake
-                .execute(text, &mut session)
-                .await
-                .map(|_| ())
-                .map_err(|failure| anyhow!("{name}: {}", failure.message));
+            result = self.intake.run_script(name, text, &mut session).await;
             if result.is_err() {
                 break;
             }
@@ -236,27 +245,5 @@ async fn write_log(mut entries: mpsc::Receiver<processing_log::Entry>, memory: M
                 tracing::warn!("the processing log cannot be written: {e}");
             }
         }
-    }
-}
-
-/// On a terminal: records a second, and changes of each view, in one line.
-async fn live_line(intake: Intake, metrics: Arc<Metrics>, demo: bool) {
-    if !demo || !std::io::stderr().is_terminal() {
-        return;
-    }
-    let mut last = 0;
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let catalog = intake.catalog();
-        let names: Vec<&str> = catalog.entries().map(|e| e.name()).collect();
-        let read: u64 = names.iter().map(|n| metrics.records_read(n).get()).sum();
-        let views: Vec<String> = names
-            .iter()
-            .map(|n| (n, metrics.view_changes(n).get()))
-            .filter(|(_, changes)| *changes > 0)
-            .map(|(n, changes)| format!("{} {changes}", n.to_lowercase()))
-            .collect();
-        let _ = write!(std::io::stderr(), "\r\x1b[K{} records/s  {}", read - last, views.join("  "));
-        last = read;
     }
 }

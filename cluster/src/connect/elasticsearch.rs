@@ -17,7 +17,7 @@ pub(super) struct Run {
 }
 
 /// Whether the properties can be followed.
-pub(super) fn check(_name: &str, properties: &Properties) -> Result<(), ConnectError> {
+pub(super) fn check(properties: &Properties) -> Result<(), ConnectError> {
     Config::from_properties(properties).map(|_| ()).map_err(invalid)
 }
 

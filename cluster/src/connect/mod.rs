@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use weir_dataflow::bind::Catalog;
+use weir_dataflow::sql::ast::{self, Literal};
 
 /// A connector's properties, as they were given.
 pub type Properties = BTreeMap<String, String>;
@@ -161,7 +162,7 @@ impl Connectors {
     /// There is none, or the properties are wrong; then the old one goes on.
     pub async fn replace(&self, name: &str, properties: Properties) -> Result<ConnectorView, ConnectError> {
         let _order = self.order.lock().await;
-        self.check(name, &properties)?;
+        check(&properties)?;
         let old = self.running().remove(name).ok_or_else(|| not_found(name))?;
         old.run.stop(Duration::ZERO).await;
         self.start(name, properties).await
@@ -182,17 +183,6 @@ impl Connectors {
         self.running().insert(name.to_owned(), connector);
         tracing::info!(connector = name, "connector started");
         Ok(view)
-    }
-
-    /// Whether a connector could be made of these properties.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub fn check(&self, name: &str, properties: &Properties) -> Result<(), ConnectError> {
-        match class(properties)? {
-            DATAGEN => datagen::check(properties),
-            _ => elasticsearch::check(name, properties),
-        }
     }
 
     /// Ends a connector; a sink gets a moment to deliver what is pending.
@@ -338,6 +328,33 @@ impl State {
             State::Paused => "PAUSED",
             State::Failed(_) => "FAILED",
         }
+    }
+}
+
+/// Whether a connector could be made of these properties.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check(properties: &Properties) -> Result<(), ConnectError> {
+    match class(properties)? {
+        DATAGEN => datagen::check(properties),
+        _ => elasticsearch::check(properties),
+    }
+}
+
+/// The properties of a WITH clause.
+pub fn properties(with: &ast::Properties) -> Properties {
+    with.0.iter().map(|p| (p.name.clone(), literal_text(&p.value))).collect()
+}
+
+/// A literal of a WITH clause as a property's text.
+fn literal_text(literal: &Literal) -> String {
+    match literal {
+        Literal::Null => String::new(),
+        Literal::Boolean(b) => b.to_string(),
+        Literal::Integer(n) => n.to_string(),
+        Literal::Bigint(n) => n.to_string(),
+        Literal::Decimal(text) | Literal::Double(text) | Literal::String(text) => text.clone(),
     }
 }
 

@@ -5,11 +5,11 @@ use super::session::Session;
 use super::{Intake, explained, lock};
 use crate::command::Command;
 use crate::connect::feed::Setting;
-use crate::connect::{ConnectError, Kind, Properties as ConnectorProperties};
+use crate::connect::{self, ConnectError, Kind};
 use std::sync::Arc;
 use weir_dataflow::bind::{Bound, Drop, Relation, bind};
 use weir_dataflow::plan::{Source, View, ViewKind};
-use weir_dataflow::sql::ast::{ConnectorKind, DropKind, Literal, Properties, QueryRef, Statement, StatementKind};
+use weir_dataflow::sql::ast::{ConnectorKind, DropKind, Properties, QueryRef, Statement, StatementKind};
 
 impl Intake {
     /// Carries out one statement that changes something; `None` when it has no answer (INSERT VALUES).
@@ -68,7 +68,7 @@ impl Intake {
         let spec = &source.topic;
         // Without PARTITIONS the topic is read as soon as it is there: scripts may come before what fills it.
         if let Some(partitions) = spec.partitions {
-            self.topics().ensure(&spec.topic, partitions, spec.replicas, &[]).await?;
+            self.topics().ensure(&spec.topic, partitions, spec.replicas).await?;
         }
         self.send(vec![Command::Declare(source.clone())]);
         let (kind, message) = if source.table { ("table", "Table created") } else { ("stream", "Stream created") };
@@ -84,8 +84,9 @@ impl Intake {
         commands.push(Command::Install { view: view.clone(), offset: session.offset() });
         if self.settings().output_topics {
             let (subscription, subscribe) = self.workers().subscription(&view.name, true);
-            let output = self.topics().begin_output(view, subscription, self.output_setting(&view.name))?;
-            if let Some(output) = output {
+            let shape = self.output_shape(view).await;
+            let setting = self.output_setting(&view.name);
+            if let Some(output) = self.topics().begin_output(view, shape, subscription, setting) {
                 commands.push(subscribe);
                 lock(&self.0.outputs).insert(view.name.clone(), output);
             }
@@ -94,6 +95,21 @@ impl Intake {
         let kind = if matches!(view.kind, ViewKind::Stream(_)) { "stream" } else { "table" };
         let message = format!("Created query with ID {}", view.query_id);
         Ok(self.done(number, format!("{kind}/`{}`/create", view.name), message, Some(view.query_id.clone())))
+    }
+
+    /// Partitions and replicas of a view's topic: those of the topic that it comes from, through other views.
+    async fn output_shape(&self, view: &View) -> (u32, u16) {
+        let catalog = self.catalog();
+        let mut input = view.pipeline().input.as_str();
+        loop {
+            match catalog.get(input).map(|e| &e.relation) {
+                Some(Relation::View(view)) => input = &view.pipeline().input,
+                Some(Relation::Source(source)) => {
+                    return self.topics().shape(&source.topic.topic).await.unwrap_or((1, 1));
+                }
+                None => return (1, 1),
+            }
+        }
     }
 
     fn output_setting(&self, view: &str) -> Setting {
@@ -182,8 +198,7 @@ impl Intake {
         if_not_exists: bool,
         with: &Properties,
     ) -> Result<Body, String> {
-        let properties: ConnectorProperties = with.0.iter().map(|p| (p.name.clone(), literal_text(&p.value))).collect();
-        let result = self.connectors().create(name, properties).await;
+        let result = self.connectors().create(name, connect::properties(with)).await;
         match result {
             Ok(connector) => {
                 let made = if connector.kind == Kind::Source { ConnectorKind::Source } else { ConnectorKind::Sink };
@@ -207,16 +222,5 @@ impl Intake {
             }
             Err(error) => Err(format!("Failed to drop connector: {error}")),
         }
-    }
-}
-
-/// A literal of a WITH clause as a property's text.
-fn literal_text(literal: &Literal) -> String {
-    match literal {
-        Literal::Null => String::new(),
-        Literal::Boolean(b) => b.to_string(),
-        Literal::Integer(n) => n.to_string(),
-        Literal::Bigint(n) => n.to_string(),
-        Literal::Decimal(text) | Literal::Double(text) | Literal::String(text) => text.clone(),
     }
 }

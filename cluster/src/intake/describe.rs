@@ -144,11 +144,7 @@ impl Intake {
                 format!("consumer-failed-messages: {:>9}", metrics.records_rejected(name).get()),
             ),
             Some(_) => (
-                format!(
-                    "total-messages: {:>9} rows: {:>9}",
-                    metrics.view_changes(name).get(),
-                    metrics.view_rows(name).get()
-                ),
+                format!("total-messages: {:>9}", metrics.view_changes(name).get()),
                 format!(
                     "late-records: {:>9} failed-expressions: {:>9}",
                     metrics.records_late(name).get(),

@@ -34,6 +34,7 @@ use crate::processing_log::ProcessingLog;
 use answer::Answer;
 use entity::{CommandStatus, Entity};
 use failure::{Code, Failure};
+use project::Projection;
 use serde::Serialize;
 use session::Session;
 use std::collections::BTreeMap;
@@ -161,14 +162,34 @@ impl Intake {
         Ok(entities)
     }
 
+    /// Carries out a script's statements, one after the other. A DROP or TERMINATE of what is not there is told, and
+    /// the script goes on.
+    ///
+    /// # Errors
+    /// The first other statement that cannot be carried out, with its place.
+    pub async fn run_script(&self, name: &str, text: &str, session: &mut Session) -> anyhow::Result<()> {
+        let (statements, _) = script::read(text, session);
+        for statement in &statements {
+            let Err(failure) = self.statement(statement, session).await else { continue };
+            let error = Diagnostic::at(statement.span, failure.message).render(name, text);
+            if !script::takes_away(statement) {
+                anyhow::bail!(error);
+            }
+            tracing::warn!("{error}");
+        }
+        Ok(())
+    }
+
     /// The statements of a text, when none of them is wrong.
     fn judged(&self, text: &str, session: &Session) -> Result<Vec<Statement>, Failure> {
         let (statements, errors) = script::read(text, session);
         if let Some(error) = errors.first() {
             let at = error.span.map_or(0, |s| s.start as usize);
             let (line, column) = line_column(text, at);
-            let message = format!("line {line}:{column}: {}", explained(error));
-            return Err(Failure::statement(statement_at(text, at), message));
+            let message = explained(error);
+            let placed =
+                if message.starts_with("line ") { message } else { format!("line {line}:{column}: {message}") };
+            return Err(Failure::statement(statement_at(text, at), placed));
         }
         let judged = script::judge(&self.catalog(), &mut session.clone(), text, &statements, &[]);
         for (i, result) in judged {
@@ -253,18 +274,26 @@ impl Intake {
             StatementKind::Query(_) => {
                 let bound = bind(&catalog, &session.bound, &statement)
                     .map_err(|error| Failure::statement(&statement.text, explained(&error)))?;
-                let schema = |input: &str| catalog.get(input).map(|e| e.schema().clone()).unwrap_or_default();
+                let entry = |input: &str| {
+                    catalog
+                        .get(input)
+                        .ok_or_else(|| Failure::statement(&statement.text, format!("{input} does not exist.")))
+                };
                 match bound {
                     Bound::Pull(pull) => {
-                        let schema = schema(&pull.query.input);
-                        self.pull(pull, schema, &statement.text).await
+                        let entry = entry(&pull.query.input)?;
+                        self.pull(pull, entry, &statement.text).await
                     }
                     Bound::Push(push) => {
-                        let schema = match &push.view {
-                            Some(view) => view.schema.clone(),
-                            None => schema(&push.query.input),
+                        let (schema, windowed) = match &push.view {
+                            Some(view) => (view.schema.clone(), view.is_windowed()),
+                            None => {
+                                let entry = entry(&push.query.input)?;
+                                (entry.schema().clone(), entry.is_windowed())
+                            }
                         };
-                        self.push(*push, schema, &session, &statement.text)
+                        let projection = Projection::new(push.query.clone(), schema, windowed);
+                        self.push(*push, projection, &session, &statement.text)
                     }
                     _ => Err(Failure::statement(&statement.text, "this is not a query")),
                 }

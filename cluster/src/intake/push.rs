@@ -14,7 +14,7 @@ use crate::command::{Command, Offset, Subscription};
 use std::collections::{HashMap, HashSet, VecDeque};
 use tokio::sync::{mpsc, watch};
 use weir_dataflow::plan::query::PushQuery;
-use weir_dataflow::row::{Schema, Value};
+use weir_dataflow::row::Value;
 use weir_dataflow::views::change::{Bounds, Row};
 
 /// A row's key and window.
@@ -102,11 +102,11 @@ impl Shown {
 }
 
 impl Intake {
-    /// Begins a push query on an input of this schema.
+    /// Begins a push query.
     pub(super) fn push(
         &self,
         push: PushQuery,
-        schema: Schema,
+        projection: Projection,
         session: &Session,
         statement: &str,
     ) -> Result<Answer, Failure> {
@@ -126,12 +126,7 @@ impl Intake {
         let limit = query.limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let task = Task {
             filtered_limit: limit,
-            shown: Shown {
-                table,
-                filtered: query.filter.is_some(),
-                there: HashSet::new(),
-                projection: Projection::new(query, schema),
-            },
+            shown: Shown { table, filtered: query.filter.is_some(), there: HashSet::new(), projection },
             backlog: Backlog::new(table),
             most: self.settings().backlog,
         };
@@ -179,8 +174,11 @@ impl Task {
             tokio::select! {
                 batch = subscription.next() => match batch {
                     Some(Ok(batch)) => {
+                        let lower = batch.lower;
                         self.shown.select(batch.rows).into_iter().for_each(|row| self.backlog.push(row));
-                        if std::mem::take(&mut first) {
+                        // The snapshot comes with the epoch where the subscription begins.
+                        if first && (lower > 0 || !self.backlog.rows.is_empty()) {
+                            first = false;
                             room += self.backlog.rows.len();
                         }
                         if self.backlog.rows.len() > room {

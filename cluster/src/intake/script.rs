@@ -7,6 +7,7 @@
 use super::session::Session;
 use super::variables;
 use crate::command::Offset;
+use crate::connect;
 use anyhow::{Context, anyhow};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -87,11 +88,25 @@ pub fn judge(
     judged
 }
 
+/// What to think of a DROP or TERMINATE of something that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is an error as any other.
+    Wrong,
+    /// It is told when it comes to it, and the script goes on.
+    PassedOver,
+}
+
+/// True for statements that only take something away: a script goes on when there is nothing to take.
+pub fn takes_away(statement: &Statement) -> bool {
+    matches!(statement.kind, StatementKind::Drop { .. } | StatementKind::Terminate(_))
+}
+
 /// What the statements of scripts mean, given as name and text, one script after the other.
 ///
 /// # Errors
 /// All errors of all scripts, each with its place.
-pub fn bind_texts(catalog: &Catalog, scripts: &[(String, String)]) -> anyhow::Result<Vec<Bound>> {
+pub fn bind_texts(catalog: &Catalog, scripts: &[(String, String)], missing: Missing) -> anyhow::Result<Vec<Bound>> {
     let (mut catalog, mut session) = (catalog.clone(), Session::with_offset(Offset::Earliest));
     let (mut all, mut wrong) = (Vec::new(), Vec::new());
     for (name, text) in scripts {
@@ -100,8 +115,10 @@ pub fn bind_texts(catalog: &Catalog, scripts: &[(String, String)]) -> anyhow::Re
             match bound {
                 Ok(bound) => {
                     catalog.add(&bound, &statements[i].text);
+                    errors.extend(connector_error(&statements[i]));
                     all.push(bound);
                 }
+                Err(_) if missing == Missing::PassedOver && takes_away(&statements[i]) => {}
                 Err(error) => errors.push(error),
             }
         }
@@ -109,6 +126,13 @@ pub fn bind_texts(catalog: &Catalog, scripts: &[(String, String)]) -> anyhow::Re
         wrong.extend(errors.iter().map(|e| e.render(name, text)));
     }
     if wrong.is_empty() { Ok(all) } else { Err(anyhow!(wrong.join("\n"))) }
+}
+
+/// What is wrong with the properties of a CREATE CONNECTOR.
+fn connector_error(statement: &Statement) -> Option<Diagnostic> {
+    let StatementKind::CreateConnector { with, .. } = &statement.kind else { return None };
+    let error = connect::check(&connect::properties(with)).err()?;
+    Some(Diagnostic::at(statement.span, error.to_string()))
 }
 
 /// Names and texts of script files.

@@ -6,6 +6,7 @@ use super::entity::{
     Signature, TopicInfo, Variable,
 };
 use super::session::Session;
+use super::topics::Listed;
 use super::{Intake, explained, properties};
 use crate::connect::{ConnectorView, Kind};
 use weir_dataflow::bind::{Bound, Catalog, bind};
@@ -58,14 +59,14 @@ impl Intake {
             }
             ShowKind::Topics { all } => {
                 let mut topics = Vec::new();
-                for (name, partitions, replicas) in self.topics().list().await? {
+                for Listed { name, replicas } in self.all_topics(catalog).await? {
                     let internal = name.starts_with("__") || name.starts_with("_confluent");
                     if *all || !internal {
                         let readers = catalog.entries().filter(|e| e.topic().topic == name);
                         let readers = readers.filter(|e| catalog.readers(e.name()).next().is_some()).count();
                         topics.push(TopicInfo {
                             name,
-                            replica_info: vec![replicas; partitions as usize],
+                            replica_info: replicas,
                             consumer_count: extended.then_some(readers),
                             consumer_group_count: extended.then_some(usize::from(readers > 0)),
                         });
@@ -108,6 +109,18 @@ impl Intake {
                 Body::Variables { variables: session.bound.variables.iter().map(variable).collect() }
             }
         })
+    }
+
+    /// The broker's topics, and without one those of views, which are in the engine.
+    async fn all_topics(&self, catalog: &Catalog) -> Result<Vec<Listed>, String> {
+        let mut topics = self.topics().list().await?;
+        if self.topics().are_in_process() {
+            let of_views = catalog.entries().filter(|e| e.view().is_some());
+            topics.extend(of_views.map(|e| Listed { name: e.topic().topic.clone(), replicas: vec![1] }));
+            topics.sort();
+            topics.dedup_by(|a, b| a.name == b.name);
+        }
+        Ok(topics)
     }
 
     async fn describe_all(&self, catalog: &Catalog, tables: bool, extended: bool) -> Body {

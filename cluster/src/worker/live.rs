@@ -359,13 +359,20 @@ impl Live<'_> {
     fn report(&mut self) {
         super::reading::report(&self.engine.reports(), &self.shared.config.metrics, &self.shared.config.log);
         for (view, rows) in self.engine.take_row_counts() {
-            self.shared.config.metrics.view_changes(&view).inc_by(rows);
+            // Declared sources are counted where they are read; subscriptions come and go.
+            if !self.sources.contains_key(&view) && !is_subscription(&view) {
+                self.shared.config.metrics.view_changes(&view).inc_by(rows);
+            }
         }
     }
 }
 
 fn subscription(id: u64) -> String {
     format!("subscription {id}")
+}
+
+fn is_subscription(name: &str) -> bool {
+    name.strip_prefix("subscription ").is_some_and(|id| id.parse::<u64>().is_ok())
 }
 
 /// Rows in pieces that travel well.

@@ -3,7 +3,7 @@
 use crate::command::Offset;
 use crate::mesh::Place;
 use crate::metrics::Metrics;
-use crate::processing_log::{Entry, Level, Message, ProcessingLog};
+use crate::processing_log::{self, Entry, Level, Message, ProcessingLog};
 use base64::Engine as _;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use weir_dataflow::render::Reports;
 use weir_dataflow::row::Batch;
 use weir_ingest::decode::{DecodeOptions, Decoder, Part, Reject};
 use weir_ingest::source::file::FileSource;
+use weir_ingest::source::kafka::{KafkaConfig, KafkaSource};
 use weir_ingest::source::memory::MemoryBroker;
 use weir_ingest::source::{Limit, Share, Source as Records, SourceError, Start as From};
 
@@ -24,6 +25,8 @@ pub struct Topics {
     pub files: Option<Files>,
     /// In the process; in a cluster, in process 0.
     pub memory: MemoryBroker,
+    /// In Kafka.
+    pub kafka: Option<KafkaConfig>,
 }
 
 /// Topics that are files.
@@ -129,6 +132,9 @@ impl Reading {
             } else {
                 Input::Elsewhere
             }
+        } else if let Some(kafka) = topics.kafka.as_ref().filter(|_| topic != processing_log::TOPIC) {
+            // The reader itself waits for a topic that is not there yet.
+            Input::Open(Box::new(KafkaSource::open(kafka, topic, share, from)?))
         } else {
             Input::Missing(share, local, Instant::now())
         };

@@ -6,6 +6,7 @@
 
 pub mod datagen;
 pub mod file;
+pub mod kafka;
 pub mod memory;
 
 use crate::record::RecordBatch;
@@ -107,4 +108,7 @@ pub enum SourceError {
         /// Where the line starts.
         offset: u64,
     },
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] kafka::KafkaError),
 }
