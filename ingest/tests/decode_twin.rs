@@ -2,6 +2,13 @@
 //! generated JSON texts: white space, escapes, keys in any order and case, missing, repeated and unknown keys, all
 //! kinds of numbers, and texts that are cut or have a byte wrong.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::print_stdout,
+    reason = "a test may stop at the first surprise"
+)]
+
 use bytes::Bytes;
 use num_bigint::BigInt;
 use proptest::prelude::*;

@@ -363,7 +363,7 @@ impl<'a> Scan<'a> {
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     let word = |s: &[u8], at: usize| s[at..].first_chunk::<8>().map(|c| u64::from_le_bytes(*c));
     let n = a.len();
-    if n < 8 || n > 32 {
+    if !(8..=32).contains(&n) {
         return a == b;
     }
     let mut at = 0;

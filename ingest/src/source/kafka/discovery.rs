@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) enum Found {
     /// The topic is not there.
     NoTopic,
-    /// A partition: offsets of its first record and of its next. `initial`: it was there when the topic was seen first.
+    /// A partition: offsets of its first record and of its next. `initial`: it was there at the first look.
     Partition { partition: u32, low: i64, high: i64, initial: bool },
     /// All partitions that there are now have been told.
     Complete,
@@ -43,7 +43,7 @@ impl Discovery {
             stop: Arc::clone(&stop),
             sender,
             known: 0,
-            seen: false,
+            looked: false,
             topic: topic.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -73,8 +73,8 @@ struct Search {
     sender: Sender<Found>,
     /// Partitions told so far.
     known: u32,
-    /// The topic was seen once.
-    seen: bool,
+    /// The first look is over: partitions that are found now are new.
+    looked: bool,
 }
 
 impl Search {
@@ -85,8 +85,13 @@ impl Search {
             };
             let wait = match self.look(&consumer) {
                 Ok(()) => LOOK_AGAIN,
-                Err(KafkaError::UnknownTopic(_)) if self.sender.send(Found::NoTopic).is_ok() => LOOK,
-                Err(KafkaError::UnknownTopic(_)) => return,
+                Err(KafkaError::UnknownTopic(_)) => {
+                    self.looked = true;
+                    if self.sender.send(Found::NoTopic).is_err() {
+                        return;
+                    }
+                    LOOK
+                }
                 Err(error @ (KafkaError::Client(_) | KafkaError::Request { .. } | KafkaError::TopicExists(_))) => {
                     consumer.context().warn("discovery", &self.topic, &error.to_string());
                     LOOK
@@ -109,7 +114,7 @@ impl Search {
             }
             _ => return Err(KafkaError::UnknownTopic(self.topic.clone())),
         };
-        let initial = !self.seen;
+        let initial = !self.looked;
         let mut partitions: Vec<u32> = topic.partitions().iter().filter_map(|p| u32::try_from(p.id()).ok()).collect();
         partitions.sort_unstable();
         for partition in partitions.into_iter().filter(|p| *p >= self.known).collect::<Vec<_>>() {
@@ -119,7 +124,7 @@ impl Search {
             }
             self.known = partition + 1;
         }
-        self.seen = true;
+        self.looked = true;
         // The reader is gone when this cannot be sent; the loop ends by the flag.
         let _ = self.sender.send(Found::Complete);
         Ok(())

@@ -48,7 +48,7 @@ struct Filling {
 }
 
 impl KafkaSource {
-    /// Starts to look for the topic. A partition that is added later is read from its beginning.
+    /// Starts to look for the topic. A topic or partition that comes later is read from its beginning.
     ///
     /// # Errors
     /// When librdkafka does not take the properties.
