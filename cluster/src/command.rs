@@ -23,6 +23,7 @@ pub enum Offset {
 }
 
 /// One thing that all workers do, in one order.
+#[allow(clippy::large_enum_variant, reason = "commands are few, and none of them waits in numbers")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Several, at once: what a script installs reads its topics together, from their first record on.
@@ -189,9 +190,17 @@ impl Workers {
 
     /// Subscribes to a view or a declared source.
     pub fn subscribe(&self, input: &str, snapshot: bool) -> Subscription {
+        let (subscription, command) = self.subscription(input, snapshot);
+        self.send(command);
+        subscription
+    }
+
+    /// A subscription that begins when the command is sent: in a group with the view's installation, so that it
+    /// misses nothing.
+    pub fn subscription(&self, input: &str, snapshot: bool) -> (Subscription, Command) {
         let (id, answers) = self.request();
-        self.send(Command::Subscribe { id, input: input.into(), snapshot });
-        Subscription { id, answers, workers: self.clone() }
+        let command = Command::Subscribe { id, input: input.into(), snapshot };
+        (Subscription { id, answers, workers: self.clone() }, command)
     }
 }
 

@@ -12,7 +12,11 @@ pub mod connect;
 pub mod http;
 pub mod intake;
 
+pub mod serve;
+pub mod demo;
+pub mod replay;
+pub mod generate;
+
 pub mod clock;
 pub mod metrics;
 pub mod processing_log;
-pub mod replay;

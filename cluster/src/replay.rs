@@ -10,8 +10,8 @@ use crate::intake::script;
 use crate::mesh::{self, Place};
 use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
-use crate::worker::reading::{report, Files, Reading, Start, Topics};
-use anyhow::{anyhow, bail, Context};
+use crate::worker::reading::{Files, Reading, Start, Topics, report};
+use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
@@ -20,17 +20,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use timely::WorkerConfig;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::worker::Worker;
-use timely::WorkerConfig;
-use weir_dataflow::bind::Bound;
+use weir_dataflow::bind::{Bound, Catalog};
 use weir_dataflow::engine::{Engine, Options};
 use weir_dataflow::plan::ViewKind;
 use weir_dataflow::render::port::{Inlet, Outlet};
-use weir_dataflow::row::{Batch, Schema, Value};
 use weir_dataflow::row::json::{write_json, write_string};
+use weir_dataflow::row::{Batch, Schema, Value};
 use weir_dataflow::views::change::Bounds;
 use weir_dataflow::views::peek::Unpack;
 use weir_dataflow::views::subscribe;
@@ -70,7 +70,7 @@ impl Replay {
     pub fn new(config: &ReplayConfig) -> anyhow::Result<Replay> {
         let (mut commands, mut views) = (Vec::new(), Vec::new());
         let mut read = BTreeSet::new();
-        for bound in script::bind_files(&config.scripts)? {
+        for bound in script::bind_texts(&Catalog::default(), &script::texts(&config.scripts)?)? {
             match bound {
                 Bound::Source(source) => commands.push(Command::Declare(source)),
                 Bound::View(view) => {
@@ -312,7 +312,10 @@ fn part(dir: &Path, name: &str, worker: usize) -> PathBuf {
 
 fn create(dir: &Path, name: &str, worker: usize) -> anyhow::Result<BufWriter<File>> {
     let path = part(dir, name, worker);
-    Ok(BufWriter::with_capacity(1 << 20, File::create(&path).with_context(|| format!("cannot write {}", path.display()))?))
+    Ok(BufWriter::with_capacity(
+        1 << 20,
+        File::create(&path).with_context(|| format!("cannot write {}", path.display()))?,
+    ))
 }
 
 /// Writes the streams that are to be written as they come.
@@ -394,9 +397,8 @@ fn join_parts(dir: &Path, name: &str, peers: usize) -> anyhow::Result<()> {
     let mut whole = fs::OpenOptions::new().append(true).open(&path)?;
     for worker in 1..peers {
         let part = part(dir, name, worker);
-        let mut file = File::open(&part).with_context(|| {
-            format!("cannot read {}: all processes need the same --out folder", part.display())
-        })?;
+        let mut file = File::open(&part)
+            .with_context(|| format!("cannot read {}: all processes need the same --out folder", part.display()))?;
         io::copy(&mut file, &mut whole)?;
         fs::remove_file(&part)?;
     }

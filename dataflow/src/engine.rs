@@ -11,8 +11,8 @@ use crate::render::group::{self, Grouping};
 use crate::render::keyed::{self, Kept, Selection, Shape, Windows};
 use crate::render::port::{Flow, Inlet, Outlet};
 use crate::render::windows::Hops;
-use crate::render::{lookup, steps, tables, Reports, SharedReports, TableChange};
-use crate::row::{packed, Batch, Schema};
+use crate::render::{Reports, SharedReports, TableChange, lookup, steps, tables};
+use crate::row::{Batch, Schema, packed};
 use crate::time::WindowSpec;
 use crate::views::change::{ChangeBatch, Row};
 use crate::views::{peek, subscribe};
@@ -532,11 +532,8 @@ fn build(
             Built { inputs, out: Out::Batches(out), kept: None }
         }
         ViewKind::Aggregate(aggregate) => {
-            let grouping = Grouping {
-                group: aggregate.group.clone(),
-                calls: aggregate.calls.clone(),
-                window: aggregate.window,
-            };
+            let grouping =
+                Grouping { group: aggregate.group.clone(), calls: aggregate.calls.clone(), window: aggregate.window };
             let parcels = if aggregate.retracts {
                 let (inlet, changes) = Inlet::new(scope, frontier);
                 inputs.push((aggregate.input.input.clone(), Port::Changes(inlet)));

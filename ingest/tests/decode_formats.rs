@@ -12,6 +12,9 @@ use weir_dataflow::views::change::{Bounds, Row};
 use weir_ingest::decode::{DecodeOptions, Decoder, Part};
 use weir_ingest::record::{Record, RecordBatch, Slice};
 
+/// A record's key and value.
+type Pair<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 const CSV: Format = Format::Delimited { delimiter: ',' };
 
 fn source(key: &[(&str, SqlType)], value: &[(&str, SqlType)], key_format: Format, value_format: Format) -> Source {
@@ -36,7 +39,7 @@ fn source(key: &[(&str, SqlType)], value: &[(&str, SqlType)], key_format: Format
 }
 
 /// A batch of records without headers, at times 100, 101, ….
-fn batch(records: &[(Option<&[u8]>, Option<&[u8]>)]) -> RecordBatch {
+fn batch(records: &[Pair<'_>]) -> RecordBatch {
     let mut bytes = Vec::new();
     let mut add = |part: &[u8]| {
         let start = bytes.len() as u32;
@@ -55,7 +58,7 @@ fn batch(records: &[(Option<&[u8]>, Option<&[u8]>)]) -> RecordBatch {
 }
 
 /// All columns of what was accepted, as `time: values` with `†` for a tombstone, then the rejects' reasons.
-fn decode(decoder: &mut Decoder, source: &Source, records: &[(Option<&[u8]>, Option<&[u8]>)]) -> Vec<String> {
+fn decode(decoder: &mut Decoder, source: &Source, records: &[Pair<'_>]) -> Vec<String> {
     decode_batch(decoder, source, &batch(records))
 }
 
@@ -132,7 +135,7 @@ fn a_table_has_a_key_and_tombstones() {
 #[test]
 fn json_keys_are_bare_or_objects() {
     let one = source(&[("K", SqlType::String)], &[], Format::Json, Format::Json);
-    let keys: [(Option<&[u8]>, Option<&[u8]>); 5] = [
+    let keys: [Pair<'_>; 5] = [
         (Some(br#""a\u0062""#), Some(b"{}")),
         (Some(b"12"), Some(b"{}")),
         (Some(b"null"), Some(b"{}")),
@@ -150,8 +153,7 @@ fn json_keys_are_bare_or_objects() {
         ]
     );
     let two = source(&[("K1", int()), ("K2", int())], &[("V", int())], Format::Json, Format::Json);
-    let keys: [(Option<&[u8]>, Option<&[u8]>); 2] =
-        [(Some(br#"{"k2":2,"K1":1}"#), Some(br#"{"V":3}"#)), (Some(b"1"), Some(br#"{"V":3}"#))];
+    let keys: [Pair<'_>; 2] = [(Some(br#"{"k2":2,"K1":1}"#), Some(br#"{"V":3}"#)), (Some(b"1"), Some(br#"{"V":3}"#))];
     assert_eq!(
         decode(&mut Decoder::new(&two), &two, &keys),
         ["100: Int(1) Int(2) Int(3)", "1 key: it is not a JSON object"]
@@ -162,8 +164,7 @@ fn json_keys_are_bare_or_objects() {
 fn single_values_may_stand_alone() {
     let mut source = source(&[], &[("V", SqlType::Array(Box::new(int())))], Format::None, Format::Json);
     source.topic.wrap_single_value = false;
-    let records: [(Option<&[u8]>, Option<&[u8]>); 3] =
-        [(None, Some(b"[1, \"2\", null]")), (None, Some(b"null")), (Some(b"?"), Some(b"{}"))];
+    let records: [Pair<'_>; 3] = [(None, Some(b"[1, \"2\", null]")), (None, Some(b"null")), (Some(b"?"), Some(b"{}"))];
     assert_eq!(
         decode(&mut Decoder::new(&source), &source, &records),
         ["100: Array([Int(1), Int(2), Null])", "101: null†", "2 value: column `V`: an object is no ARRAY<INTEGER>"]
@@ -173,7 +174,7 @@ fn single_values_may_stand_alone() {
 #[test]
 fn delimited_records_have_as_many_fields_as_columns() {
     let source = source(&[("K", int())], &[("A", SqlType::String), ("B", SqlType::Double)], CSV, CSV);
-    let records: [(Option<&[u8]>, Option<&[u8]>); 5] = [
+    let records: [Pair<'_>; 5] = [
         (Some(b"1"), Some(b"\"x, y\",1e3")),
         (None, Some(b",")),
         (Some(b"1"), Some(b"a")),
@@ -209,7 +210,7 @@ fn the_window_behind_a_key_is_no_column() {
 fn rowtime_is_taken_from_a_column() {
     let mut source = source(&[], &[("T", SqlType::Bigint), ("S", SqlType::String)], Format::None, Format::Json);
     source.topic.timestamp = Some(TimestampColumn { column: 0, format: None });
-    let records: [(Option<&[u8]>, Option<&[u8]>); 4] =
+    let records: [Pair<'_>; 4] =
         [(None, Some(br#"{"T":"7"}"#)), (None, Some(br#"{"T":-7}"#)), (None, Some(br#"{"S":"x"}"#)), (None, None)];
     assert_eq!(
         decode(&mut Decoder::new(&source), &source, &records),
@@ -221,7 +222,7 @@ fn rowtime_is_taken_from_a_column() {
         ]
     );
     source.topic.timestamp = Some(TimestampColumn { column: 1, format: Some("yyyy-MM-dd'T'HH:mm:ssX".into()) });
-    let records: [(Option<&[u8]>, Option<&[u8]>); 2] =
+    let records: [Pair<'_>; 2] =
         [(None, Some(br#"{"S":"1970-01-01T00:01:00Z"}"#)), (None, Some(br#"{"S":"1970-01-01"}"#))];
     let shown = decode(&mut Decoder::new(&source), &source, &records);
     assert_eq!(shown[0], "60000: null \"1970-01-01T00:01:00Z\"");
@@ -236,7 +237,7 @@ fn rowtime_is_taken_from_a_column() {
 fn lines_of_a_file_carry_their_key_and_time() {
     let mut source = source(&[("K", int())], &[("V", int())], Format::Kafka, Format::Json);
     let options = DecodeOptions { keys_from_value: true, timestamp_field: Some("ts".into()) };
-    let records: [(Option<&[u8]>, Option<&[u8]>); 4] = [
+    let records: [Pair<'_>; 4] = [
         (None, Some(br#"{"k":1,"v":2,"ts":5}"#)),
         (None, Some(br#"{"ts":6,"v":2,"k":"3"}"#)),
         (None, Some(br#"{"k":1,"v":2}"#)),

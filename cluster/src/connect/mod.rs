@@ -6,12 +6,13 @@
 
 mod datagen;
 mod elasticsearch;
+pub(crate) mod feed;
 
+use crate::command::Workers;
 use crate::config::Rate;
 use crate::intake::topics::Topics;
 use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
-use crate::command::Workers;
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -89,6 +90,8 @@ pub struct Context {
     pub rate: Rate,
     /// Where sinks spill what their destination cannot take yet.
     pub spill: PathBuf,
+    /// When this process began to count epochs, in seconds since 1970.
+    pub generation: u32,
 }
 
 /// The registry. Cheap to clone.

@@ -4,6 +4,7 @@ use super::entity::Body;
 use super::session::Session;
 use super::{Intake, explained, lock};
 use crate::command::Command;
+use crate::connect::feed::Setting;
 use crate::connect::{ConnectError, Kind, Properties as ConnectorProperties};
 use std::sync::Arc;
 use weir_dataflow::bind::{Bound, Drop, Relation, bind};
@@ -57,7 +58,7 @@ impl Intake {
         if let Bound::Alter { name, .. } = &bound
             && let Some(Relation::Source(source)) = changed.get(name).map(|e| &e.relation)
         {
-            self.workers().send(Command::Declare(source.clone()));
+            self.send(vec![Command::Declare(source.clone())]);
         }
         self.0.parts.catalog.send_replace(Arc::new(changed));
         Ok(Some(body))
@@ -69,33 +70,42 @@ impl Intake {
         if let Some(partitions) = spec.partitions {
             self.topics().ensure(&spec.topic, partitions, spec.replicas, &[]).await?;
         }
-        self.workers().send(Command::Declare(source.clone()));
+        self.send(vec![Command::Declare(source.clone())]);
         let (kind, message) = if source.table { ("table", "Table created") } else { ("stream", "Stream created") };
         Ok(self.done(number, format!("{kind}/`{}`/create", source.name), message.into(), None))
     }
 
     async fn install(&self, number: &mut u64, view: &View, session: &Session) -> Result<Body, String> {
         self.end_output(&view.name).await;
+        let mut commands = Vec::new();
         if self.catalog().get(&view.name).is_some() {
-            self.workers().send(Command::Drop(view.name.clone()));
+            commands.push(Command::Drop(view.name.clone()));
         }
-        self.workers().send(Command::Install { view: view.clone(), offset: session.offset() });
-        self.begin_output(view).await?;
+        commands.push(Command::Install { view: view.clone(), offset: session.offset() });
+        if self.settings().output_topics {
+            let (subscription, subscribe) = self.workers().subscription(&view.name, true);
+            let output = self.topics().begin_output(view, subscription, self.output_setting(&view.name))?;
+            if let Some(output) = output {
+                commands.push(subscribe);
+                lock(&self.0.outputs).insert(view.name.clone(), output);
+            }
+        }
+        self.send(commands);
         let kind = if matches!(view.kind, ViewKind::Stream(_)) { "stream" } else { "table" };
         let message = format!("Created query with ID {}", view.query_id);
         Ok(self.done(number, format!("{kind}/`{}`/create", view.name), message, Some(view.query_id.clone())))
     }
 
-    /// Begins to write a view's changes to its topic, where there is a Kafka for them.
-    async fn begin_output(&self, view: &View) -> Result<(), String> {
-        if !self.settings().output_topics {
-            return Ok(());
+    fn output_setting(&self, view: &str) -> Setting {
+        let parts = &self.0.parts;
+        Setting {
+            name: view.into(),
+            workers: parts.workers.clone(),
+            catalog: parts.catalog.subscribe(),
+            metrics: Arc::clone(&parts.metrics),
+            log: parts.log.clone(),
+            generation: parts.settings.generation,
         }
-        let output = self.topics().begin_output(view, self.workers(), self.settings().generation).await?;
-        if let Some(output) = output {
-            lock(&self.0.outputs).insert(view.name.clone(), output);
-        }
-        Ok(())
     }
 
     async fn end_output(&self, view: &str) {
@@ -111,7 +121,7 @@ impl Intake {
             return Ok(self.done(number, format!("type/`{name}`/drop"), format!("Dropped type '{name}'"), None));
         }
         let topic = self.catalog().get(name).map(|e| e.topic().topic.clone()).unwrap_or_default();
-        self.workers().send(Command::Drop(name.clone()));
+        self.send(vec![Command::Drop(name.clone())]);
         self.end_output(name).await;
         self.metrics().forget_view(name);
         self.metrics().forget_source(name);
@@ -146,7 +156,7 @@ impl Intake {
             match inserting {
                 Some(inserting) => inserting.stop(),
                 None => {
-                    self.workers().send(Command::Drop(name.clone()));
+                    self.send(vec![Command::Drop(name.clone())]);
                     self.end_output(&name).await;
                 }
             }
@@ -172,8 +182,7 @@ impl Intake {
         if_not_exists: bool,
         with: &Properties,
     ) -> Result<Body, String> {
-        let properties: ConnectorProperties =
-            with.0.iter().map(|p| (p.name.clone(), literal_text(&p.value))).collect();
+        let properties: ConnectorProperties = with.0.iter().map(|p| (p.name.clone(), literal_text(&p.value))).collect();
         let result = self.connectors().create(name, properties).await;
         match result {
             Ok(connector) => {

@@ -144,7 +144,11 @@ impl Intake {
                 format!("consumer-failed-messages: {:>9}", metrics.records_rejected(name).get()),
             ),
             Some(_) => (
-                format!("total-messages: {:>9} rows: {:>9}", metrics.view_changes(name).get(), metrics.view_rows(name).get()),
+                format!(
+                    "total-messages: {:>9} rows: {:>9}",
+                    metrics.view_changes(name).get(),
+                    metrics.view_rows(name).get()
+                ),
                 format!(
                     "late-records: {:>9} failed-expressions: {:>9}",
                     metrics.records_late(name).get(),
@@ -165,7 +169,7 @@ impl Intake {
 
 /// A view that is only planned, or that runs, in full.
 pub(super) fn described(view: &View, statement: &str) -> QueryDescription {
-    let pipeline = view.kind.pipeline();
+    let pipeline = view.pipeline();
     let mut sources = vec![pipeline.input.clone()];
     sources.extend(pipeline.steps.iter().filter_map(|step| match step {
         weir_dataflow::plan::Step::Lookup(lookup) => Some(lookup.table.clone()),

@@ -27,9 +27,10 @@ mod show;
 pub mod topics;
 pub mod variables;
 
-use crate::command::{Offset, Workers};
+use crate::command::{Command, Offset, Workers};
 use crate::connect::Connectors;
 use crate::metrics::Metrics;
+use crate::processing_log::ProcessingLog;
 use answer::Answer;
 use entity::{CommandStatus, Entity};
 use failure::{Code, Failure};
@@ -69,6 +70,8 @@ pub struct Parts {
     pub catalog: watch::Sender<Arc<Catalog>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What cannot be read, computed or delivered.
+    pub log: ProcessingLog,
     /// How statements are taken.
     pub settings: Settings,
 }
@@ -90,6 +93,8 @@ struct Inner {
     /// Tasks that write INSERT INTO queries' rows to their streams' topics.
     inserting: Mutex<BTreeMap<String, insert::Inserting>>,
     next_query: AtomicU64,
+    /// While a script runs: its commands, which go out together.
+    group: Mutex<Option<Vec<Command>>>,
 }
 
 /// A push query that runs.
@@ -136,6 +141,7 @@ impl Intake {
             outputs: Mutex::default(),
             inserting: Mutex::default(),
             next_query: AtomicU64::new(1),
+            group: Mutex::default(),
         }))
     }
 
@@ -177,11 +183,7 @@ impl Intake {
     ///
     /// # Errors
     /// Why it was not carried out.
-    pub async fn statement(
-        &self,
-        statement: &Statement,
-        session: &mut Session,
-    ) -> Result<Option<Entity>, Failure> {
+    pub async fn statement(&self, statement: &Statement, session: &mut Session) -> Result<Option<Entity>, Failure> {
         let failed = |message: String| Failure::statement(&statement.text, message);
         match &statement.kind {
             StatementKind::Set(..)
@@ -319,6 +321,27 @@ impl Intake {
         futures_util::future::join_all(outputs.into_values().map(topics::Output::stop)).await;
         let inserting = std::mem::take(&mut *lock(&self.0.inserting));
         inserting.into_values().for_each(insert::Inserting::stop);
+    }
+
+    /// From here to [`Intake::end_group`] commands are kept back, to go out together: what scripts install reads its
+    /// topics together, and streams wait for the tables beside them.
+    pub fn begin_group(&self) {
+        lock(&self.0.group).get_or_insert_default();
+    }
+
+    /// Sends what was kept back.
+    pub fn end_group(&self) {
+        let commands = lock(&self.0.group).take().unwrap_or_default();
+        self.send(commands);
+    }
+
+    /// Sends commands, which are carried out together.
+    fn send(&self, mut commands: Vec<Command>) {
+        if let Some(group) = &mut *lock(&self.0.group) {
+            group.append(&mut commands);
+        } else if !commands.is_empty() {
+            self.workers().send(Command::Group(commands));
+        }
     }
 
     fn workers(&self) -> &Workers {

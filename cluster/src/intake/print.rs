@@ -96,13 +96,8 @@ impl Intake {
         let loosely = |e: &&Entry| e.topic().topic.eq_ignore_ascii_case(topic);
         let entry = catalog.entries().find(fits).or_else(|| catalog.entries().find(loosely));
         let name = entry.map_or(topic, |e| e.topic().topic.as_str());
-        let shown = Shown {
-            begun: false,
-            declared: entry.map(Declared::of),
-            every,
-            left: limit.unwrap_or(u64::MAX),
-            seen: 0,
-        };
+        let shown =
+            Shown { begun: false, declared: entry.map(Declared::of), every, left: limit.unwrap_or(u64::MAX), seen: 0 };
         let (sender, pieces) = mpsc::channel(ROOM);
         if let Some(source) = self.topics().read(name, from_beginning).await? {
             tokio::spawn(print_topic(source, shown, sender));
@@ -195,7 +190,7 @@ impl Shown {
     /// Appends a record, unless it is not one that is shown.
     fn print(&mut self, out: &mut String, record: &Printed<'_>) {
         self.seen += 1;
-        if self.left == 0 || (self.seen - 1) % self.every != 0 {
+        if self.left == 0 || !(self.seen - 1).is_multiple_of(self.every) {
             return;
         }
         self.left -= 1;
@@ -279,7 +274,9 @@ mod tests {
     fn records_are_printed_in_ksqldbs_words() {
         let mut shown = Shown { begun: false, declared: None, every: 2, left: 2, seen: 0 };
         let mut out = String::new();
-        for (key, value) in [(Some(&b"1.2.3.4"[..]), Some(&br#"{"a":1}"#[..])), (None, None), (Some(&[0, 0, 0, 7]), None)] {
+        for (key, value) in
+            [(Some(&b"1.2.3.4"[..]), Some(&br#"{"a":1}"#[..])), (None, None), (Some(&[0, 0, 0, 7]), None)]
+        {
             shown.print(&mut out, &Printed { key, value, time: 1_704_067_200_000, partition: 3 });
         }
         expect_test::expect![[r#"

@@ -1,7 +1,7 @@
 //! Rows of a view to rows of an answer: WHERE and the select list of a client's query.
 
 use super::answer::AnswerRow;
-use arrow_array::{Array, ArrayRef};
+use arrow_array::ArrayRef;
 use weir_dataflow::plan::eval::{EvalErrors, EvalInput};
 use weir_dataflow::plan::expr::Expr;
 use weir_dataflow::plan::query::RowQuery;
@@ -10,7 +10,7 @@ use weir_dataflow::row::{Schema, SqlType, Value};
 use weir_dataflow::views::change::Row;
 
 /// Filters and projects rows of one input.
-pub struct Projection {
+pub(super) struct Projection {
     query: RowQuery,
     schema: Schema,
     /// Positions of the row's columns that expressions read: keys, values, then the window's bounds.
@@ -19,7 +19,7 @@ pub struct Projection {
 
 impl Projection {
     /// For rows of this schema.
-    pub fn new(query: RowQuery, schema: Schema) -> Self {
+    pub(super) fn new(query: RowQuery, schema: Schema) -> Self {
         let mut read = vec![false; schema.len() + 2];
         let mut mark = |e: &Expr| {
             if let Expr::Column(i, _) = e
@@ -33,7 +33,7 @@ impl Projection {
     }
 
     /// Whether each row passes WHERE; all do when there is none. Rows without a value do not.
-    pub fn passes(&self, rows: &[Row]) -> Vec<bool> {
+    pub(super) fn passes(&self, rows: &[Row]) -> Vec<bool> {
         let Some(filter) = &self.query.filter else {
             return rows.iter().map(|r| r.value.is_some()).collect();
         };
@@ -45,7 +45,7 @@ impl Projection {
     }
 
     /// The select list of each row. A row without a value keeps only columns that are part of its key or window.
-    pub fn project(&self, rows: &[Row]) -> Vec<AnswerRow> {
+    pub(super) fn project(&self, rows: &[Row]) -> Vec<AnswerRow> {
         let columns = self.columns(rows);
         let (times, offsets) = (times(rows), vec![0; rows.len()]);
         let input = EvalInput { columns: &columns, times: &times, offsets: &offsets, partition: 0 };

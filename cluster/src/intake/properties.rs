@@ -118,9 +118,9 @@ pub fn find(name: &str) -> Option<&'static Known> {
 /// # Errors
 /// No property has this name; the text says so.
 pub fn canonical(name: &str) -> Result<&'static str, String> {
-    find(name).map(|k| k.name).ok_or_else(|| {
-        format!("Not recognizable as ksql, streams, consumer, or producer property: '{name}'")
-    })
+    find(name)
+        .map(|k| k.name)
+        .ok_or_else(|| format!("Not recognizable as ksql, streams, consumer, or producer property: '{name}'"))
 }
 
 /// Whether a name may be set.

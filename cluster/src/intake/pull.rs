@@ -1,9 +1,9 @@
 //! Pull queries: the rows that are there now.
 
+use super::Intake;
 use super::answer::{Answer, AnswerKind, CHUNK, Event, Finish, ROOM, RowAnswer};
 use super::failure::{Code, Failure};
 use super::project::Projection;
-use super::Intake;
 use tokio::sync::mpsc;
 use weir_dataflow::plan::query::PullQuery;
 use weir_dataflow::row::Schema;

@@ -113,14 +113,14 @@ impl Intake {
         let PushQuery { view, query, table, columns } = push;
         let offset = session.offset();
         let source = query.input.clone();
-        let id = view.as_ref().map_or_else(|| self.new_query_id(&format!("transient_{source}")), |v| v.query_id.clone());
+        let id =
+            view.as_ref().map_or_else(|| self.new_query_id(&format!("transient_{source}")), |v| v.query_id.clone());
         let own = view.as_ref().map(|v| v.name.clone());
-        if let Some(view) = view {
-            self.workers().send(Command::Install { view, offset });
-        }
         // Tables are read from their beginning, as in ksqlDB; the rows of a view of its own begin with the query.
         let snapshot = table || own.is_some() || offset == Offset::Earliest;
-        let subscription = self.workers().subscribe(&source, snapshot);
+        let (subscription, subscribe) = self.workers().subscription(&source, snapshot);
+        let install = view.map(|view| Command::Install { view, offset });
+        self.workers().send(Command::Group(install.into_iter().chain([subscribe]).collect()));
         let (sender, events) = mpsc::channel(ROOM);
         let stop = self.register(&id, statement);
         let limit = query.limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));

@@ -6,11 +6,11 @@
 
 use super::session::Session;
 use super::variables;
+use crate::command::Offset;
 use anyhow::{Context, anyhow};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use crate::command::Offset;
 use std::path::PathBuf;
 use weir_dataflow::bind::{Bound, Catalog, bind};
 use weir_dataflow::sql::ast::{Statement, StatementKind};
@@ -87,17 +87,16 @@ pub fn judge(
     judged
 }
 
-/// What the statements of script files mean, file after file.
+/// What the statements of scripts mean, given as name and text, one script after the other.
 ///
 /// # Errors
-/// A file cannot be read; or all errors of all files, each with its place.
-pub fn bind_files(paths: &[PathBuf]) -> anyhow::Result<Vec<Bound>> {
-    let (mut catalog, mut session) = (Catalog::default(), Session::with_offset(Offset::Earliest));
+/// All errors of all scripts, each with its place.
+pub fn bind_texts(catalog: &Catalog, scripts: &[(String, String)]) -> anyhow::Result<Vec<Bound>> {
+    let (mut catalog, mut session) = (catalog.clone(), Session::with_offset(Offset::Earliest));
     let (mut all, mut wrong) = (Vec::new(), Vec::new());
-    for path in paths {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read '{}'", path.display()))?;
-        let (statements, mut errors) = read(&text, &session);
-        for (i, bound) in judge(&catalog, &mut session, &text, &statements, &errors) {
+    for (name, text) in scripts {
+        let (statements, mut errors) = read(text, &session);
+        for (i, bound) in judge(&catalog, &mut session, text, &statements, &errors.clone()) {
             match bound {
                 Ok(bound) => {
                     catalog.add(&bound, &statements[i].text);
@@ -107,9 +106,21 @@ pub fn bind_files(paths: &[PathBuf]) -> anyhow::Result<Vec<Bound>> {
             }
         }
         errors.sort_by_key(|e| e.span);
-        wrong.extend(errors.iter().map(|e| e.render(&path.display().to_string(), &text)));
+        wrong.extend(errors.iter().map(|e| e.render(name, text)));
     }
     if wrong.is_empty() { Ok(all) } else { Err(anyhow!(wrong.join("\n"))) }
+}
+
+/// Names and texts of script files.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn texts(paths: &[PathBuf]) -> anyhow::Result<Vec<(String, String)>> {
+    let text = |path: &PathBuf| {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        Ok((path.display().to_string(), text))
+    };
+    paths.iter().map(text).collect()
 }
 
 /// Takes SET and its like into the session.

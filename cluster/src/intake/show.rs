@@ -18,7 +18,9 @@ impl Intake {
         let catalog = self.catalog();
         match statement {
             StatementKind::Show { what, extended } => self.list(&catalog, what, *extended, session).await,
-            StatementKind::DescribeAll { tables, extended } => Ok(self.describe_all(&catalog, *tables, *extended).await),
+            StatementKind::DescribeAll { tables, extended } => {
+                Ok(self.describe_all(&catalog, *tables, *extended).await)
+            }
             StatementKind::Describe { name, extended } => self.describe(&catalog, name, *extended).await,
             StatementKind::DescribeFunction(name) => describe_function(&name.name),
             StatementKind::DescribeConnector(name) => self.describe_connector(&catalog, &name.name).await,
@@ -27,14 +29,23 @@ impl Intake {
                     let query_description = Box::new(self.query_description(&catalog, view));
                     Ok(Body::QueryDescription { query_description })
                 }
-                None => Err(format!("Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.", id.name)),
+                None => Err(format!(
+                    "Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.",
+                    id.name
+                )),
             },
             StatementKind::Explain(inner) => explain(&catalog, session, inner),
             _ => Err("weir does not support this statement".into()),
         }
     }
 
-    async fn list(&self, catalog: &Catalog, what: &ShowKind, extended: bool, session: &Session) -> Result<Body, String> {
+    async fn list(
+        &self,
+        catalog: &Catalog,
+        what: &ShowKind,
+        extended: bool,
+        session: &Session,
+    ) -> Result<Body, String> {
         Ok(match what {
             ShowKind::Streams | ShowKind::Tables if extended => {
                 self.describe_all(catalog, *what == ShowKind::Tables, true).await
@@ -81,9 +92,7 @@ impl Intake {
                     state: c.summary(),
                     name: c.name,
                 };
-                Body::Connectors {
-                    connectors: self.connectors().list().into_iter().filter(wanted).map(info).collect(),
-                }
+                Body::Connectors { connectors: self.connectors().list().into_iter().filter(wanted).map(info).collect() }
             }
             ShowKind::ConnectorPlugins => {
                 return Err("weir does not support SHOW CONNECTOR PLUGINS: ask GET /connector-plugins".into());
@@ -94,7 +103,8 @@ impl Intake {
                 Body::Types { types: catalog.types().map(|(n, t)| (n.to_owned(), SchemaInfo::of(t))).collect() }
             }
             ShowKind::Variables => {
-                let variable = |(name, value): (&String, &String)| Variable { name: name.clone(), value: value.clone() };
+                let variable =
+                    |(name, value): (&String, &String)| Variable { name: name.clone(), value: value.clone() };
                 Body::Variables { variables: session.bound.variables.iter().map(variable).collect() }
             }
         })
@@ -178,12 +188,65 @@ fn client_query<'a>(
     }
 }
 
+/// The aggregate functions: name, what it gives, argument, result.
+const AGGREGATES: [(&str, &str, &str, &str); 5] = [
+    ("AVG", "The average of the values that are not null.", "number", "DOUBLE"),
+    ("COUNT", "How many rows there are; with an argument, how many where it is not null.", "any", "BIGINT"),
+    ("MAX", "The greatest value.", "any", "of its argument"),
+    ("MIN", "The least value.", "any", "of its argument"),
+    ("SUM", "The sum of the values that are not null.", "number", "of its argument"),
+];
+
 fn all_functions() -> Vec<FunctionInfo> {
-    Vec::new()
+    let info = |name: &str, kind| FunctionInfo { name: name.into(), kind, category: String::new() };
+    let scalar = functions::definitions().flat_map(|d| d.names()).map(|name| info(name, "SCALAR"));
+    let mut all: Vec<FunctionInfo> =
+        scalar.chain(AGGREGATES.iter().map(|(name, ..)| info(name, "AGGREGATE"))).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
 }
 
 fn describe_function(name: &str) -> Result<Body, String> {
-    Err(format!("Can't find any functions with the name '{name}'"))
+    let described = |name: &str, description: &str, kind, functions| {
+        Body::DescribeFunction(Box::new(FunctionDescription {
+            name: name.into(),
+            description: description.into(),
+            author: "weir".into(),
+            version: String::new(),
+            path: "internal".into(),
+            functions,
+            kind,
+        }))
+    };
+    let argument =
+        |name: String, ty: String, is_variadic| Argument { name, ty, description: String::new(), is_variadic };
+    if let Some((name, description, ty, returns)) = AGGREGATES.iter().find(|(n, ..)| n.eq_ignore_ascii_case(name)) {
+        let signature = Signature {
+            arguments: vec![argument("val".into(), (*ty).into(), false)],
+            return_type: (*returns).into(),
+            description: String::new(),
+        };
+        return Ok(described(name, description, "AGGREGATE", vec![signature]));
+    }
+    let Some(definition) = functions::find(name) else {
+        let hint = functions::near_function(name).map(|n| format!("\nHint: did you mean {n}?")).unwrap_or_default();
+        return Err(format!("Can't find any functions with the name '{name}'{hint}"));
+    };
+    let signature = |s: &functions::Signature| Signature {
+        arguments: s
+            .params
+            .iter()
+            .enumerate()
+            .map(|(i, p)| argument(format!("arg{}", i + 1), p.to_string(), s.variadic && i + 1 == s.params.len()))
+            .collect(),
+        return_type: match s.returns {
+            functions::Returns::Is(ty) => ty.to_string(),
+            functions::Returns::Of(_) => "of its arguments".into(),
+        },
+        description: String::new(),
+    };
+    let signatures = definition.signatures.iter().map(signature).collect();
+    Ok(described(definition.name, definition.description, "SCALAR", signatures))
 }
 
 fn all_properties(intake: &Intake, session: &Session) -> Body {

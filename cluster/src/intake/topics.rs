@@ -3,7 +3,8 @@
 //! With a Kafka all topics are there, but the processing log's, which stays in the process. Without, all live in the
 //! process, and a view's topic exists only as the recent part of its changes that the engine keeps.
 
-use crate::command::Workers;
+use crate::command::Subscription;
+use crate::connect::feed::Setting;
 use bytes::Bytes;
 use weir_dataflow::plan::View;
 use weir_ingest::source::memory::{Cleanup, MemoryBroker, NewRecord, TopicError};
@@ -126,11 +127,11 @@ impl Topics {
     ///
     /// # Errors
     /// The topic cannot be created.
-    pub async fn begin_output(
+    pub(crate) fn begin_output(
         &self,
         _view: &View,
-        _workers: &Workers,
-        _generation: u32,
+        _first: Subscription,
+        _setting: Setting,
     ) -> Result<Option<Output>, String> {
         Ok(None)
     }

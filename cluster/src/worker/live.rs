@@ -1,7 +1,7 @@
 //! A worker of a server: see [`super`] for what it does all day.
 
 use super::reading::{Reading, Start};
-use super::{flatten, Config, SharedLine};
+use super::{Config, SharedLine, flatten};
 use crate::command::{Answer, Command, Line, Offset};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -33,6 +33,7 @@ pub struct Shared {
 }
 
 /// What the Sequencer orders.
+#[allow(clippy::large_enum_variant, reason = "commands are few, and none of them waits in numbers")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Ordered {
     /// A command, and the epoch that worker 0 chose for it: as of which to peek, from which to subscribe.
@@ -76,7 +77,7 @@ struct Live<'a> {
 /// Runs until told to stop.
 pub fn run(worker: &mut Worker, shared: &Shared) {
     let config = &shared.config;
-    if worker.index() % config.place.workers == 0 {
+    if worker.index().is_multiple_of(config.place.workers) {
         let _ = shared.thread.set(std::thread::current());
     }
     let line = if worker.index() == 0 { shared.line.lock().ok().and_then(|mut l| l.take()) } else { None };
@@ -196,13 +197,7 @@ impl Live<'_> {
         self.answers.send(0, answer);
     }
 
-    fn carry_out(
-        &mut self,
-        worker: &mut Worker,
-        command: Command,
-        epoch: u64,
-        deliver: Option<&Rc<dyn Fn(Answer)>>,
-    ) {
+    fn carry_out(&mut self, worker: &mut Worker, command: Command, epoch: u64, deliver: Option<&Rc<dyn Fn(Answer)>>) {
         match command {
             Command::Group(_) => {}
             Command::Declare(source) => {
@@ -250,7 +245,8 @@ impl Live<'_> {
     }
 
     fn install(&mut self, worker: &mut Worker, mut view: View, offset: Offset) {
-        let tables: Vec<String> = view.pipeline()
+        let tables: Vec<String> = view
+            .pipeline()
             .steps
             .iter()
             .filter_map(|s| if let Step::Lookup(l) = s { Some(l.table.clone()) } else { None })

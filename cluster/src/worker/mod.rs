@@ -80,12 +80,7 @@ pub fn start(config: Config) -> Result<Running, MeshError> {
         }),
     );
     let (home, receiver) = watch::channel(None);
-    let shared = Arc::new(live::Shared {
-        config,
-        line: Mutex::new(Some(line)),
-        home,
-        thread,
-    });
+    let shared = Arc::new(live::Shared { config, line: Mutex::new(Some(line)), home, thread });
     let join = std::thread::Builder::new()
         .name("weir workers".into())
         .spawn(move || {

@@ -101,8 +101,7 @@ impl Reading {
     /// A file cannot be read, or there is none for the topic.
     pub fn open(&mut self, topics: &Topics, start: &Start<'_>) -> Result<(), SourceError> {
         if let Some(files) = &topics.files {
-            let options =
-                DecodeOptions { keys_from_value: true, timestamp_field: files.timestamp_field.clone() };
+            let options = DecodeOptions { keys_from_value: true, timestamp_field: files.timestamp_field.clone() };
             self.decoder = Decoder::with_options(&self.source, &options);
             self.decoder.demand(&self.demanded);
         }

@@ -9,7 +9,7 @@
 
 use super::{Accum, PackedKeys};
 use differential_dataflow::difference::Semigroup;
-use differential_dataflow::trace::cursor::{cursor_list, CursorList};
+use differential_dataflow::trace::cursor::{CursorList, cursor_list};
 use differential_dataflow::trace::implementations::ord_neu::{BuilderInput, OrdKeyBatch, OrdKeyBuilder};
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};

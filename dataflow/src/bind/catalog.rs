@@ -1,11 +1,11 @@
 //! What exists: streams, tables, the queries that keep them, custom types; and who reads whom.
 
 use super::{Bound, Drop};
-use crate::plan::{Pipeline, Source, Step, TopicSpec, View, ViewKind};
+use crate::plan::{Source, Step, TopicSpec, View, ViewKind};
 use crate::row::{Schema, SqlType};
 use crate::sql::ast::{DropKind, Ident};
-use crate::sql::nearest;
 use crate::sql::error::Diagnostic;
+use crate::sql::nearest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ pub struct Entry {
 
 /// Where a stream's or table's rows come from.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "there are few, each behind a pointer of its own")]
 pub enum Relation {
     /// A topic.
     Source(Source),
@@ -238,9 +239,16 @@ impl Catalog {
             let (is, not) = if table { ("stream", "table") } else { ("table", "stream") };
             return Err(Diagnostic::at(
                 name.span,
-                format!("Incompatible data source type is {}, but statement was DROP {}", is.to_uppercase(), not.to_uppercase()),
+                format!(
+                    "Incompatible data source type is {}, but statement was DROP {}",
+                    is.to_uppercase(),
+                    not.to_uppercase()
+                ),
             )
             .hint(format!("use DROP {} {}", is.to_uppercase(), name.name)));
+        }
+        if delete_topic && entry.relation.is_read_only() {
+            return Err(Diagnostic::at(name.span, format!("Cannot delete topic for read-only source: {}", name.name)));
         }
         self.check_unused(&name.name).map_err(|message| Diagnostic::at(name.span, message))?;
         drop.query_id = entry.view().filter(|_| !entry.terminated).map(|v| v.query_id.clone());
@@ -275,20 +283,10 @@ impl Catalog {
 
 /// The streams and tables that a query reads.
 fn inputs(view: &View) -> Vec<&str> {
-    let pipeline = view.kind.pipeline();
+    let pipeline = view.pipeline();
     let lookups = pipeline.steps.iter().filter_map(|s| match s {
         Step::Lookup(l) => Some(l.table.as_str()),
         Step::Filter(_) | Step::Project(_) => None,
     });
     std::iter::once(pipeline.input.as_str()).chain(lookups).collect()
-}
-
-impl ViewKind {
-    /// What it reads and does to each row before anything is kept.
-    pub fn pipeline(&self) -> &Pipeline {
-        match self {
-            ViewKind::Stream(p) | ViewKind::Table(p) => p,
-            ViewKind::Aggregate(a) => &a.input,
-        }
-    }
 }

@@ -1,9 +1,12 @@
 //! Queries that a client asks: pull and push.
 
+use super::call::contains_aggregate;
 use super::catalog::Entry;
-use super::expr::{Binder, contains_aggregate};
+use super::expr::Binder;
 use super::from::{self, From};
-use super::query::{self, Item, Purpose};
+use super::items::{self, Item};
+use super::query::{self, Purpose};
+use super::scan;
 use super::scope::Clause;
 use super::with::With;
 use super::{Bound, Catalog, Relation, Session};
@@ -17,14 +20,14 @@ use crate::sql::error::{Diagnostic, Span};
 /// Binds a SELECT on its own.
 pub(super) fn query(catalog: &Catalog, session: &Session, query: &Query) -> Result<Bound, Diagnostic> {
     match query.emit {
-        None => pull(catalog, query).map(Bound::Pull),
+        None => pull(catalog, session, query).map(Bound::Pull),
         Some(_) => push(catalog, session, query).map(|p| Bound::Push(Box::new(p))),
     }
 }
 
 const EVERYWHERE: (i64, i64) = (i64::MIN, i64::MAX);
 
-fn pull(catalog: &Catalog, query: &Query) -> Result<PullQuery, Diagnostic> {
+fn pull(catalog: &Catalog, session: &Session, query: &Query) -> Result<PullQuery, Diagnostic> {
     refuse_clauses(query)?;
     let from = from::bind(catalog, &query.from)?;
     let Some(relation) = from.scope.relations.first() else {
@@ -34,6 +37,7 @@ fn pull(catalog: &Catalog, query: &Query) -> Result<PullQuery, Diagnostic> {
     let Some(entry) = catalog.get(&name) else {
         return Err(Diagnostic::at(query.span, format!("{name} does not exist.")));
     };
+    let items = client_items(catalog, &from, query)?;
     if entry.is_table() && !is_queryable(entry) {
         return Err(Diagnostic::at(
             from.span,
@@ -41,18 +45,22 @@ fn pull(catalog: &Catalog, query: &Query) -> Result<PullQuery, Diagnostic> {
         )
         .hint("add EMIT CHANGES to follow its changes"));
     }
-    let items = client_items(catalog, &from, query)?;
-    if let Some(item) = items.iter().find(|i| reads_place(&i.expr)) {
-        return Err(Diagnostic::at(item.span, "Pull queries don't support the following columns in SELECT clauses: ROWPARTITION, ROWOFFSET"));
+    for item in &items {
+        refuse_places(&item.expr, item.span, Clause::Select)?;
     }
     let rows = rows(catalog, &from, query, &items, entry)?;
+    if entry.is_table() && session.is_true("ksql.query.pull.table.scan.enabled") == Some(false) {
+        scan::check(catalog, &from, query, session.is_true("ksql.query.pull.range.scan.enabled").unwrap_or(true))?;
+    }
     let key_count = relation.keys;
     let bounds = relation.columns.len();
     let is_key = |e: &Expr| match e {
         Expr::Column(i, _) => entry.is_table() && (*i < key_count || *i >= bounds),
         _ => false,
     };
-    let columns = items.iter().map(|i| (Column { name: i.name.clone(), ty: i.expr.ty().clone() }, is_key(&i.expr) && !i.as_value));
+    let columns = items
+        .iter()
+        .map(|i| (Column { name: i.name.clone(), ty: i.expr.ty().clone() }, is_key(&i.expr) && !i.as_value));
     Ok(PullQuery { query: rows, stream: !entry.is_table(), columns: columns.collect() })
 }
 
@@ -90,18 +98,23 @@ fn is_queryable(entry: &Entry) -> bool {
 
 /// The select list of a query over one stream or table as it is.
 fn client_items(catalog: &Catalog, from: &From, query: &Query) -> Result<Vec<Item>, Diagnostic> {
-    let items = query::items(catalog, from, query, Purpose::Push, None)?;
+    let items = items::items(catalog, from, query, Purpose::Push, None)?;
     let aggregate = query.select.iter().find_map(|item| match item {
         ast::SelectItem::Expr { expr, .. } if contains_aggregate(expr) => Some(expr),
         _ => None,
     });
     if let Some(e) = aggregate {
-        return Err(Diagnostic::at(e.span, "Aggregate functions need a GROUP BY clause").hint("add GROUP BY and EMIT CHANGES"));
+        return Err(
+            Diagnostic::at(e.span, "Aggregate functions need a GROUP BY clause").hint("add GROUP BY and EMIT CHANGES")
+        );
     }
     for (i, item) in items.iter().enumerate() {
         if items[..i].iter().any(|o| o.name == item.name) {
-            return Err(Diagnostic::at(item.span, format!("Duplicate value columns found in schema: `{}` {}", item.name, item.expr.ty()))
-                .hint("give one of them another name with AS"));
+            return Err(Diagnostic::at(
+                item.span,
+                format!("Duplicate value columns found in schema: `{}` {}", item.name, item.expr.ty()),
+            )
+            .hint("give one of them another name with AS"));
         }
     }
     Ok(items)
@@ -113,9 +126,8 @@ fn rows(catalog: &Catalog, from: &From, query: &Query, items: &[Item], entry: &E
     let filter = query.filter.as_ref().map(|f| binder.condition(f)).transpose()?;
     if let (Some(bound), Some(written)) = (&filter, &query.filter)
         && query.emit.is_none()
-        && reads_place(bound)
     {
-        return Err(Diagnostic::at(written.span, "Pull queries don't support the following columns in WHERE clauses: ROWPARTITION, ROWOFFSET"));
+        refuse_places(bound, written.span, Clause::Where)?;
     }
     if query.emit.is_none()
         && let Some(written) = &query.filter
@@ -142,31 +154,51 @@ fn rows(catalog: &Catalog, from: &From, query: &Query, items: &[Item], entry: &E
 fn check_keys(binder: &Binder<'_>, entry: &Entry, filter: &ast::Expr) -> Result<(), Diagnostic> {
     let mut error = None;
     super::expr::visit(filter, &mut |e| {
-        if let ExprKind::In { operand, list, .. } = &e.kind
-            && let ExprKind::Column { name, .. } = &operand.kind
-            && entry.schema().key.iter().any(|k| k.name == name.name)
-            && let Some(null) = list.iter().find(|i| matches!(i.kind, ExprKind::Literal(ast::Literal::Null)))
-            && error.is_none()
-        {
-            error = Some(Diagnostic::at(
-                null.span,
+        let ExprKind::In { operand, list, .. } = &e.kind else { return };
+        let ExprKind::Column { name, .. } = &operand.kind else { return };
+        let Some(key) = entry.schema().key.iter().find(|k| k.name == name.name && error.is_none()) else { return };
+        error = list.iter().find_map(|item| match &item.kind {
+            ExprKind::Literal(ast::Literal::Null) => Some(Diagnostic::at(
+                item.span,
                 format!("Primary key columns can not be NULL: ({} = null)", binder.text(operand)),
-            ));
-        }
+            )),
+            ExprKind::Literal(ast::Literal::String(_)) if key.ty.is_numeric() => Some(Diagnostic::at(
+                item.span,
+                format!(
+                    "{} can not be converted to the type of the key column: {} {} KEY",
+                    binder.text(item),
+                    super::show::quoted(&key.name),
+                    key.ty
+                ),
+            )),
+            _ => None,
+        });
     });
     error.map_or(Ok(()), Err)
 }
 
-fn reads_place(expr: &Expr) -> bool {
-    let mut found = false;
-    expr.visit(&mut |e| found |= matches!(e, Expr::Rowpartition | Expr::Rowoffset));
-    found
+/// Where a row lies is not known of what a pull query reads.
+fn refuse_places(expr: &Expr, span: Span, clause: Clause) -> Result<(), Diagnostic> {
+    let mut names: Vec<&str> = Vec::new();
+    expr.visit(&mut |e| match e {
+        Expr::Rowpartition => names.push("`ROWPARTITION`"),
+        Expr::Rowoffset => names.push("`ROWOFFSET`"),
+        _ => {}
+    });
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Diagnostic::at(
+        span,
+        format!("Pull queries don't support the following columns in {} clauses: {}", clause.name(), names.join(", ")),
+    ))
 }
 
 /// The whole keys that a condition allows, when it names them.
 fn keys(filter: &Expr, width: usize) -> Option<Vec<Vec<Value>>> {
     let keys = partial_keys(filter, width)?;
-    let mut whole: Vec<Vec<Value>> = keys.into_iter().map(|k| k.into_iter().collect::<Option<Vec<_>>>()).collect::<Option<_>>()?;
+    let mut whole: Vec<Vec<Value>> =
+        keys.into_iter().map(|k| k.into_iter().collect::<Option<Vec<_>>>()).collect::<Option<_>>()?;
     whole.sort();
     whole.dedup();
     Some(whole)
@@ -282,7 +314,8 @@ fn push(catalog: &Catalog, session: &Session, query: &Query) -> Result<PushQuery
         && query.partition_by.is_empty()
         && query.window.is_none()
         && query.having.is_none()
-        && query.emit == Some(Emit::Changes);
+        && query.emit == Some(Emit::Changes)
+        && query::first_aggregate(query).is_none();
     let entry = from.scope.relations.first().and_then(|r| catalog.get(&r.name));
     if let (true, Some(entry)) = (plain, entry) {
         let items = client_items(catalog, &from, query)?;
@@ -294,8 +327,9 @@ fn push(catalog: &Catalog, session: &Session, query: &Query) -> Result<PushQuery
     let leftmost = from.scope.relations.first().map_or("", |r| r.name.as_str());
     let name = format!("transient_{leftmost}_{}", catalog.next_number());
     let unlimited = Query { limit: None, ..query.clone() };
-    let mut view = query::view(catalog, session, &unlimited, Purpose::Push, name.clone(), name.clone(), &With::default())
-        .or_else(|error| transient_format(catalog, session, &unlimited, &name, error))?;
+    let mut view =
+        query::view(catalog, session, &unlimited, Purpose::Push, name.clone(), name.clone(), &With::default())
+            .or_else(|error| transient_format(catalog, session, &unlimited, &name, error))?;
     view.topic.topic.clone_from(&name);
     let keys = view.schema.key.len();
     let project: Vec<NamedExpr> = view
@@ -307,7 +341,8 @@ fn push(catalog: &Catalog, session: &Session, query: &Query) -> Result<PushQuery
         .collect();
     let columns = project.iter().map(column).collect();
     let table = !matches!(view.kind, ViewKind::Stream(_));
-    let rows = RowQuery { input: name, keys: None, window_starts: EVERYWHERE, filter: None, project, limit: query.limit };
+    let rows =
+        RowQuery { input: name, keys: None, window_starts: EVERYWHERE, filter: None, project, limit: query.limit };
     Ok(PushQuery { view: Some(view), query: rows, table, columns })
 }
 
@@ -319,7 +354,11 @@ fn transient_format(
     name: &str,
     error: Diagnostic,
 ) -> Result<View, Diagnostic> {
-    let with = With { key_format: Some(crate::plan::Format::Json), value_format: Some(crate::plan::Format::Json), ..With::default() };
+    let with = With {
+        key_format: Some(crate::plan::Format::Json),
+        value_format: Some(crate::plan::Format::Json),
+        ..With::default()
+    };
     query::view(catalog, session, query, Purpose::Push, name.into(), name.into(), &with).map_err(|_| error)
 }
 

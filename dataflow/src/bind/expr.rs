@@ -1,13 +1,13 @@
 //! Expressions: names to columns, functions to their signatures, types to one another.
 
+use super::call::contains_aggregate;
 use super::operators::{arithmetic, comparison, datetime_literal, type_text, unify};
 use super::scope::{BOUNDS, Clause, Scope, span};
 use super::show::{ident, show, unit_name};
 use super::{Catalog, types};
-use crate::plan::aggregate::{AggregateCall, AggregateFunction};
+use crate::plan::aggregate::AggregateCall;
 use crate::plan::eval::{can_cast, parse_decimal};
 use crate::plan::expr::Expr;
-use crate::plan::functions;
 use crate::row::{SqlType, Value};
 use crate::sql::ast::{self, BinaryOp, ExprKind, Ident, Literal};
 use crate::sql::error::{Diagnostic, Span};
@@ -52,13 +52,16 @@ impl Typed {
 
     /// The same, where a literal text must say a value of the type.
     pub(super) fn cast_text(self, ty: &SqlType) -> Result<Expr, String> {
-        let text = match &self.expr {
-            Expr::Literal(Value::String(text), _) if *ty != SqlType::String => Some(text.clone()),
-            _ => None,
-        };
-        match (self.cast(ty), text) {
-            (Expr::Cast(..), Some(text)) => Err(format!("invalid input syntax for type {ty}: \"{text}\".")),
-            (expr, _) => Ok(expr),
+        if let (Expr::Literal(Value::String(text), _), SqlType::Boolean) = (&self.expr, ty)
+            && !["true", "false", "yes", "no"].iter().any(|w| w.starts_with(&text.trim().to_lowercase()))
+        {
+            return Err(format!("invalid input syntax for type {ty}: \"{text}\"."));
+        }
+        let is_literal = matches!(self.expr, Expr::Literal(..));
+        let expr = self.cast(ty);
+        match expr {
+            Expr::Cast(..) if is_literal => expr.constant().map(|_| expr).map_err(|message| message + "."),
+            expr => Ok(expr),
         }
     }
 }
@@ -80,6 +83,8 @@ fn fold(expr: Expr) -> Expr {
 pub(super) struct Groups {
     /// The grouping expressions, over the input row.
     pub(super) keys: Vec<Expr>,
+    /// For each, whether it is written under AS_VALUE.
+    pub(super) values: Vec<bool>,
     /// The aggregate calls found so far.
     pub(super) calls: Vec<AggregateCall>,
     /// There is a WINDOW clause.
@@ -142,7 +147,12 @@ impl<'a> Binder<'a> {
                 let SqlType::Struct(fields) = base_expr.ty() else {
                     return Err(Diagnostic::at(
                         expr.span,
-                        format!("Can't access field '{}' of {}: it is of type {}, not a STRUCT", field.name, self.text(base), base_expr.ty()),
+                        format!(
+                            "Can't access field '{}' of {}: it is of type {}, not a STRUCT",
+                            field.name,
+                            self.text(base),
+                            base_expr.ty()
+                        ),
                     ));
                 };
                 let Some(position) = fields.iter().position(|(n, _)| *n == field.name) else {
@@ -166,7 +176,11 @@ impl<'a> Binder<'a> {
                     Some(ty) if ty.is_numeric() => Ok(inner),
                     ty => Err(Diagnostic::at(
                         expr.span,
-                        format!("Error processing expression: {}. Arithmetic on type {} is not supported.", self.text(expr), type_text(ty)),
+                        format!(
+                            "Error processing expression: {}. Arithmetic on type {} is not supported.",
+                            self.text(expr),
+                            type_text(ty)
+                        ),
                     )),
                 }
             }
@@ -195,12 +209,14 @@ impl<'a> Binder<'a> {
                     if bound.ty().is_some_and(|t| *t != SqlType::String) {
                         return Err(Diagnostic::at(
                             side.span,
-                            format!("Like expression {} should use STRING operands, but {} is {}", self.text(expr), self.text(side), type_text(bound.ty())),
+                            format!(
+                                "The column type for Like condition must be VARCHAR. The column type is {}",
+                                type_text(bound.ty())
+                            ),
                         ));
                     }
                 }
-                let bound =
-                    Expr::Like { operand: Box::new(text.expr), pattern: Box::new(like.expr), escape: *escape };
+                let bound = Expr::Like { operand: Box::new(text.expr), pattern: Box::new(like.expr), escape: *escape };
                 one(if *negated { Expr::Not(Box::new(bound)) } else { bound })
             }
             ExprKind::Case { operand, branches, otherwise } => {
@@ -212,7 +228,10 @@ impl<'a> Binder<'a> {
                 match inner.ty() {
                     Some(from) if !can_cast(from, &to) => Err(Diagnostic::at(
                         expr.span,
-                        format!("{}Cast of {from} to {to} is not supported", if self.clause == Clause::Select { "Invalid Select: " } else { "" }),
+                        format!(
+                            "{}Cast of {from} to {to} is not supported",
+                            if self.clause == Clause::Select { "Invalid Select: " } else { "" }
+                        ),
                     )),
                     _ => one(inner.cast(&to)),
                 }
@@ -239,14 +258,15 @@ impl<'a> Binder<'a> {
                 let ty = SqlType::Struct(types.collect());
                 for (i, (name, _)) in fields.iter().enumerate() {
                     if fields[..i].iter().any(|(n, _)| n.name == name.name) {
-                        return Err(Diagnostic::at(name.span, format!("Duplicate field names found in STRUCT: {}", name.name)));
+                        return Err(Diagnostic::at(
+                            name.span,
+                            format!("Duplicate field names found in STRUCT: {}", name.name),
+                        ));
                     }
                 }
                 one(Expr::Construct(parts, ty))
             }
-            ExprKind::Lambda { .. } => {
-                Err(Diagnostic::at(expr.span, "weir does not support lambda functions"))
-            }
+            ExprKind::Lambda { .. } => Err(Diagnostic::at(expr.span, "weir does not support lambda functions")),
             ExprKind::Unit(unit) => one(Expr::Literal(Value::String(unit_name(*unit).into()), SqlType::String)),
         }
     }
@@ -254,7 +274,7 @@ impl<'a> Binder<'a> {
     /// The group's column that an expression of a grouped query is, when it is one of the grouping expressions.
     fn group_key(&mut self, expr: &ast::Expr) -> Option<Expr> {
         let groups = self.groups.as_ref()?;
-        if matches!(expr.kind, ExprKind::Literal(_)) || contains_aggregate(expr) {
+        if contains_aggregate(expr) {
             return None;
         }
         let bound = Binder::new(self.catalog, self.scope, self.clause).value(expr).ok()?;
@@ -291,12 +311,18 @@ impl<'a> Binder<'a> {
         if let (Some(i), Some(groups)) = (bound, &self.groups)
             && groups.windowed
             && self.clause == Clause::Select
+            && self.scope.is_single()
         {
             return Ok(Typed::new(Expr::Column(WINDOW + i, SqlType::Bigint)));
         }
         let resolved = match self.scope.resolve(qualifier, name, self.clause) {
-            Err(_) if bound.is_some() && matches!(self.clause, Clause::Having | Clause::GroupBy | Clause::Select) => {
+            Err(_) if bound.is_some() && self.scope.is_single() && self.clause != Clause::Where => {
                 return Err(bounds_error(name));
+            }
+            Err(error) if bound.is_some() && self.groups.is_some() => {
+                return Err(
+                    error.hint("a window over a join has no bounds in ksqlDB: make the join a stream of its own first")
+                );
             }
             resolved => resolved?,
         };
@@ -313,12 +339,22 @@ impl<'a> Binder<'a> {
             SqlType::Array(item) => match index_expr.ty() {
                 Some(SqlType::Int | SqlType::Bigint) => (index_expr.expr.ty().clone(), (**item).clone()),
                 ty => {
-                    return Err(Diagnostic::at(index.span, format!("Array index must be an INTEGER or BIGINT, but {} is {}", self.text(index), type_text(ty))));
+                    return Err(Diagnostic::at(
+                        index.span,
+                        format!(
+                            "Array index must be an INTEGER or BIGINT, but {} is {}",
+                            self.text(index),
+                            type_text(ty)
+                        ),
+                    ));
                 }
             },
             SqlType::Map(key, item) => match index_expr.ty() {
                 Some(ty) if ty != &**key && unify(key, ty).as_ref() != Some(&**key) => {
-                    return Err(Diagnostic::at(index.span, format!("Map key must be {key}, but {} is {ty}", self.text(index))));
+                    return Err(Diagnostic::at(
+                        index.span,
+                        format!("Map key must be {key}, but {} is {ty}", self.text(index)),
+                    ));
                 }
                 _ => ((**key).clone(), (**item).clone()),
             },
@@ -335,12 +371,22 @@ impl<'a> Binder<'a> {
             None | Some(SqlType::Boolean) => Ok(bound.cast(&SqlType::Boolean)),
             Some(ty) => Err(Diagnostic::at(
                 expr.span,
-                format!("Type error in {} expression: Should evaluate to boolean but is {} ({ty}) instead.", self.clause.name(), self.text(expr)),
+                format!(
+                    "Type error in {} expression: Should evaluate to boolean but is {} ({ty}) instead.",
+                    self.clause.name(),
+                    self.text(expr)
+                ),
             )),
         }
     }
 
-    fn binary(&mut self, expr: &ast::Expr, op: BinaryOp, left: &ast::Expr, right: &ast::Expr) -> Result<Typed, Diagnostic> {
+    fn binary(
+        &mut self,
+        expr: &ast::Expr,
+        op: BinaryOp,
+        left: &ast::Expr,
+        right: &ast::Expr,
+    ) -> Result<Typed, Diagnostic> {
         match op {
             BinaryOp::And | BinaryOp::Or => {
                 let (a, b) = (self.boolean(left)?, self.boolean(right)?);
@@ -355,7 +401,7 @@ impl<'a> Binder<'a> {
                     }
                     (x, y) => Err(Diagnostic::at(
                         expr.span,
-                        format!("Function 'CONCAT' does not accept parameters ({}, {}).", type_text(x), type_text(y)),
+                        format!("Function 'concat' does not accept parameters ({}, {}).", type_text(x), type_text(y)),
                     )
                     .hint("CAST(… AS STRING) makes text of a number")),
                 }
@@ -370,7 +416,13 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn compare(&mut self, expr: &ast::Expr, op: BinaryOp, left: &ast::Expr, right: &ast::Expr) -> Result<Expr, Diagnostic> {
+    fn compare(
+        &mut self,
+        expr: &ast::Expr,
+        op: BinaryOp,
+        left: &ast::Expr,
+        right: &ast::Expr,
+    ) -> Result<Expr, Diagnostic> {
         let (mut a, mut b) = (self.bind(left)?, self.bind(right)?);
         // Bounds and ROWTIME may be compared with a date's text.
         if is_time(left) {
@@ -381,7 +433,9 @@ impl<'a> Binder<'a> {
         let text = || (self.text(left), self.text(right));
         comparison(op, a, b, text).map(fold).map_err(|message| {
             let message = match self.clause {
-                Clause::Where | Clause::Having => format!("Error in {} expression: {message}\nStatement: {}", self.clause.name(), self.text(expr)),
+                Clause::Where | Clause::Having => {
+                    format!("Error in {} expression: {message}\nStatement: {}", self.clause.name(), self.text(expr))
+                }
                 _ => format!("{message}\nStatement: {}", self.text(expr)),
             };
             let error = Diagnostic::at(expr.span, message);
@@ -406,17 +460,19 @@ impl<'a> Binder<'a> {
             let bound = self.bind(item)?;
             match bound.ty() {
                 None => {}
-                Some(SqlType::String) if matches!(bound.expr, Expr::Literal(..)) => {}
+                Some(SqlType::String) if matches!(bound.expr, Expr::Literal(..)) => {
+                    ty = wide_enough(&bound.expr, ty);
+                }
                 // Whatever is compared with text is compared as text, when it is written out.
                 Some(_) if own == SqlType::String && matches!(bound.expr, Expr::Literal(..)) => {}
-                Some(t) => match unify(&ty, t).or_else(|| constructed(&bound.expr, &own)) {
+                Some(t) => match unify(&ty, t).or_else(|| constructed(&bound.expr, &ty)) {
                     Some(wider) => ty = wider,
                     None => {
                         let t = t.clone();
                         return Err(Diagnostic::at(
                             item.span,
                             format!(
-                                "Invalid Predicate: operator does not exist: {own} = {t} ({})\nHint: You might need to add explicit type casts.",
+                                "Invalid Predicate: operator does not exist: {ty} = {t} ({})\nHint: You might need to add explicit type casts.",
                                 self.text(item)
                             ),
                         ));
@@ -427,7 +483,9 @@ impl<'a> Binder<'a> {
         }
         let items = items
             .into_iter()
-            .map(|(bound, span)| bound.cast_text(&ty).map_err(|m| Diagnostic::at(span, format!("Invalid Predicate: {m}"))))
+            .map(|(bound, span)| {
+                bound.cast_text(&ty).map_err(|m| Diagnostic::at(span, format!("Invalid Predicate: {m}")))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(fold(Expr::In(Box::new(value.cast(&ty)), items)))
     }
@@ -448,7 +506,10 @@ impl<'a> Binder<'a> {
                     if bound.ty() != Some(&SqlType::Boolean) {
                         return Err(Diagnostic::at(
                             condition.span,
-                            format!("Invalid Case expression. When operand type should be BOOLEAN but was {}", type_text(bound.ty())),
+                            format!(
+                                "Invalid Case expression. When operand type should be BOOLEAN but was {}",
+                                type_text(bound.ty())
+                            ),
                         ));
                     }
                     bound.expr
@@ -468,13 +529,19 @@ impl<'a> Binder<'a> {
                     None if i < branches.len() => {
                         return Err(Diagnostic::at(
                             result.span,
-                            format!("Invalid Case expression. Type for all 'THEN' clauses should be the same.\nTHEN expression 'WHEN {} THEN {}' has type: {t}.\nPrevious THEN expression(s) type: {known}.", self.text(&branches[i].0), self.text(result)),
+                            format!(
+                                "Invalid Case expression. Type for all 'THEN' clauses should be the same.\nTHEN expression 'WHEN {} THEN {}' has type: {t}.\nPrevious THEN expression(s) type: {known}.",
+                                self.text(&branches[i].0),
+                                self.text(result)
+                            ),
                         ));
                     }
                     None => {
                         return Err(Diagnostic::at(
                             result.span,
-                            format!("Invalid Case expression. Type for the default clause should be the same as for 'THEN' clauses.\nTHEN type: {known}.\nDEFAULT type: {t}."),
+                            format!(
+                                "Invalid Case expression. Type for the default clause should be the same as for 'THEN' clauses.\nTHEN type: {known}.\nDEFAULT type: {t}."
+                            ),
                         ));
                     }
                 },
@@ -492,6 +559,15 @@ impl<'a> Binder<'a> {
 
     /// The common type of a constructor's elements.
     fn elements(&mut self, expr: &ast::Expr, items: &[ast::Expr], what: &str) -> Result<SqlType, Diagnostic> {
+        if items.is_empty() {
+            let (name, least) = if what == "MAP" { ("Map", "key value pair") } else { ("Array", "element") };
+            return Err(Diagnostic::at(
+                expr.span,
+                format!(
+                    "{name} constructor cannot be empty. Please supply at least one {least} (see https://github.com/confluentinc/ksql/issues/4239)."
+                ),
+            ));
+        }
         let mut ty: Option<SqlType> = None;
         for item in items {
             let bound = self.bind(item)?;
@@ -523,103 +599,6 @@ impl<'a> Binder<'a> {
     fn coerced(&mut self, expr: &ast::Expr, ty: &SqlType) -> Result<Expr, Diagnostic> {
         self.bind(expr)?.cast_text(ty).map_err(|message| Diagnostic::at(expr.span, message))
     }
-
-    fn call(&mut self, expr: &ast::Expr, name: &Ident, args: &[ast::Expr], star: bool) -> Result<Typed, Diagnostic> {
-        if let Some(function) = aggregate_function(&name.name) {
-            return self.aggregate(expr, name, function, args, star);
-        }
-        if UNSUPPORTED_AGGREGATES.contains(&name.name.as_str()) {
-            return Err(Diagnostic::at(name.span, format!("weir does not support the aggregate function {}", name.name))
-                .hint("COUNT, SUM, AVG, MIN and MAX are there"));
-        }
-        if TABLE_FUNCTIONS.contains(&name.name.as_str()) {
-            return Err(Diagnostic::at(name.span, format!("weir does not support the table function {}", name.name)));
-        }
-        if name.name == "AS_VALUE" && args.len() == 1 {
-            return self.bind(&args[0]);
-        }
-        if let Some(lambda) = args.iter().find(|a| matches!(a.kind, ExprKind::Lambda { .. })) {
-            return Err(Diagnostic::at(lambda.span, "weir does not support lambda functions"));
-        }
-        let bound = args.iter().map(|e| self.bind(e)).collect::<Result<Vec<_>, _>>()?;
-        let given: Vec<Option<SqlType>> = bound.iter().map(|t| t.ty().cloned()).collect();
-        let resolved = functions::resolve(&name.name, &given).map_err(|message| {
-            let known = functions::find(&name.name).is_some();
-            let error = Diagnostic::at(if known { expr.span } else { name.span }, message);
-            match functions::near_function(&name.name) {
-                Some(other) if !known => error.hint(format!("did you mean {other}?")),
-                None if !known => error.hint("SHOW FUNCTIONS lists what there is"),
-                _ => error,
-            }
-        })?;
-        let args = bound
-            .into_iter()
-            .zip(&resolved.args)
-            .map(|(typed, to)| match to {
-                Some(ty) => typed.cast(ty),
-                None => typed.expr,
-            })
-            .collect();
-        Ok(Typed::new(Expr::Call(resolved.function, args, resolved.ty)))
-    }
-
-    fn aggregate(
-        &mut self,
-        expr: &ast::Expr,
-        name: &Ident,
-        function: AggregateFunction,
-        args: &[ast::Expr],
-        star: bool,
-    ) -> Result<Typed, Diagnostic> {
-        let Some(keys) = self.groups.as_ref().map(|g| g.keys.len()) else {
-            return Err(Diagnostic::at(expr.span, match self.clause {
-                Clause::Select => "Use of aggregate functions requires a GROUP BY clause. Aggregate function(s): ".to_string() + &name.name,
-                clause => format!("{} does not support aggregate functions: {}", clause.name(), name.name),
-            }));
-        };
-        let mut inner = Binder::new(self.catalog, self.scope, Clause::Select);
-        let bound = args.iter().map(|a| {
-            if contains_aggregate(a) {
-                return Err(Diagnostic::at(a.span, format!("Aggregate functions can not be nested: {}({})", name.name, self.text(a))));
-            }
-            inner.bind(a).map(|t| (t, a))
-        });
-        let mut bound = bound.collect::<Result<Vec<_>, _>>()?;
-        let call = match (function, bound.len()) {
-            (AggregateFunction::Count, 0) => {
-                AggregateCall { function: AggregateFunction::CountRows, args: Vec::new(), ty: SqlType::Bigint }
-            }
-            (_, 1) if !star => {
-                let (arg, source) = bound.remove(0);
-                // COUNT(1) counts rows.
-                if function == AggregateFunction::Count && matches!(&arg.expr, Expr::Literal(v, _) if !v.is_null()) {
-                    AggregateCall { function: AggregateFunction::CountRows, args: Vec::new(), ty: SqlType::Bigint }
-                } else {
-                    let ty = aggregate_type(function, arg.ty()).ok_or_else(|| {
-                        Diagnostic::at(
-                            source.span,
-                            format!("Function '{}' does not accept parameters ({}).", name.name, type_text(arg.ty())),
-                        )
-                    })?;
-                    AggregateCall { function, args: vec![arg.expr], ty }
-                }
-            }
-            _ => {
-                return Err(Diagnostic::at(
-                    expr.span,
-                    format!("Function '{}' does not accept parameters ({}).", name.name, bound.iter().map(|(t, _)| type_text(t.ty())).collect::<Vec<_>>().join(", ")),
-                ));
-            }
-        };
-        let ty = call.ty.clone();
-        let Some(groups) = &mut self.groups else { return Err(Diagnostic::at(expr.span, "no GROUP BY")) };
-        let position = groups.calls.iter().position(|c| *c == call).unwrap_or_else(|| {
-            groups.calls.push(call);
-            groups.calls.len() - 1
-        });
-        debug_assert!(keys < AGGREGATES);
-        Ok(Typed::new(Expr::Column(AGGREGATES + position, ty)))
-    }
 }
 
 /// What is said of WINDOWSTART and WINDOWEND where they are not.
@@ -644,11 +623,25 @@ pub(super) fn not_grouped(texts: &[String], clause: Clause) -> String {
 /// An array, map or struct that is written out may take the type of what it is compared with.
 fn constructed(expr: &Expr, ty: &SqlType) -> Option<SqlType> {
     match expr {
-        Expr::Construct(..) | Expr::Literal(..) if can_cast(expr.ty(), ty) && !expr.ty().is_numeric() => match (expr.ty(), ty) {
-            (SqlType::Array(_), SqlType::Array(_)) | (SqlType::Map(..), SqlType::Map(..)) => Some(ty.clone()),
-            _ => None,
-        },
+        Expr::Construct(..) | Expr::Literal(..) if can_cast(expr.ty(), ty) && !expr.ty().is_numeric() => {
+            match (expr.ty(), ty) {
+                (SqlType::Array(_), SqlType::Array(_))
+                | (SqlType::Map(..), SqlType::Map(..))
+                | (SqlType::Struct(_), SqlType::Struct(_)) => Some(ty.clone()),
+                _ => None,
+            }
+        }
         _ => None,
+    }
+}
+
+/// The integer type that takes both this type and the number that a text says.
+fn wide_enough(text: &Expr, ty: SqlType) -> SqlType {
+    match text {
+        Expr::Literal(Value::String(s), _) if ty == SqlType::Int && s.trim().parse::<i32>().is_err() => {
+            if s.trim().parse::<i64>().is_ok() { SqlType::Bigint } else { ty }
+        }
+        _ => ty,
     }
 }
 
@@ -663,68 +656,13 @@ fn time_text(typed: Typed, span: Span) -> Result<Typed, Diagnostic> {
             Some(value) => Ok(Typed::new(Expr::Literal(value, SqlType::Bigint))),
             None => Err(Diagnostic::at(
                 span,
-                format!("Failed to parse timestamp '{text}': Required format is: \"yyyy-MM-dd'T'HH:mm:ss.SSS\", with an optional numeric or 'Z' timezone. Partials are also supported, for example \"2020-05-26\""),
+                format!(
+                    "Failed to parse timestamp '{text}': Required format is: \"yyyy-MM-dd'T'HH:mm:ss.SSS\", with an optional numeric or 'Z' timezone. Partials are also supported, for example \"2020-05-26\""
+                ),
             )),
         },
         _ => Ok(typed),
     }
-}
-
-/// The aggregate functions that there are.
-pub(super) fn aggregate_function(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "COUNT" => AggregateFunction::Count,
-        "SUM" => AggregateFunction::Sum,
-        "AVG" => AggregateFunction::Avg,
-        "MIN" => AggregateFunction::Min,
-        "MAX" => AggregateFunction::Max,
-        _ => return None,
-    })
-}
-
-/// ksqlDB's other aggregate functions.
-const UNSUPPORTED_AGGREGATES: [&str; 14] = [
-    "ATTR",
-    "COLLECT_LIST",
-    "COLLECT_SET",
-    "CORRELATION",
-    "COUNT_DISTINCT",
-    "EARLIEST_BY_OFFSET",
-    "HISTOGRAM",
-    "LATEST_BY_OFFSET",
-    "STDDEV_SAMP",
-    "STDDEV_SAMPLE",
-    "SUM_LIST",
-    "TOPK",
-    "TOPKDISTINCT",
-    "STDDEV_POP",
-];
-
-const TABLE_FUNCTIONS: [&str; 2] = ["EXPLODE", "CUBE_EXPLODE"];
-
-/// The type of an aggregate's result; none when it does not take the type.
-fn aggregate_type(function: AggregateFunction, arg: Option<&SqlType>) -> Option<SqlType> {
-    let numeric = arg.filter(|t| t.is_numeric());
-    match function {
-        AggregateFunction::CountRows | AggregateFunction::Count => Some(SqlType::Bigint),
-        AggregateFunction::Sum => numeric.cloned(),
-        AggregateFunction::Avg => numeric.map(|_| SqlType::Double),
-        AggregateFunction::Min | AggregateFunction::Max => match arg {
-            Some(SqlType::Boolean | SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_)) | None => None,
-            Some(ty) => Some(ty.clone()),
-        },
-    }
-}
-
-/// True when the expression has an aggregate call or a window bound in it.
-pub(super) fn contains_aggregate(expr: &ast::Expr) -> bool {
-    let mut found = false;
-    visit(expr, &mut |e| {
-        if let ExprKind::Call { name, .. } = &e.kind {
-            found |= aggregate_function(&name.name).is_some() || UNSUPPORTED_AGGREGATES.contains(&name.name.as_str());
-        }
-    });
-    found
 }
 
 /// Calls `f` with the expression and all within it.

@@ -1,10 +1,10 @@
 //! FROM: what is read, and the tables that are looked up for each of its rows.
 
+use super::Catalog;
 use super::catalog::Entry;
-use super::expr::{Binder, Typed};
+use super::expr::{Binder, Typed, visit};
 use super::scope::{Clause, Named, Scope};
 use super::show::show;
-use super::Catalog;
 use crate::plan::expr::Expr;
 use crate::plan::functions::wider;
 use crate::plan::{KeyWindow, Lookup, Pipeline, Step, TopicSpec};
@@ -73,6 +73,7 @@ fn single(entry: &Entry, name: &Ident, alias: Option<&Ident>) -> From {
     let relation = named(entry, name, alias, 0);
     let pipeline = Pipeline {
         input: name.name.clone(),
+        names: relation.names(),
         columns: (0..relation.width()).collect(),
         keep_tombstones: false,
         steps: Vec::new(),
@@ -125,7 +126,11 @@ fn joined(catalog: &Catalog, join: &Join) -> Result<From, Diagnostic> {
         if join.within.is_none() {
             return Err(Diagnostic::at(
                 join.span,
-                format!("{left_name} {} {} must specify a WITHIN clause. Stream-stream joins require one.", kind_text(join.kind), name.name),
+                format!(
+                    "{left_name} {} {} must specify a WITHIN clause. Stream-stream joins require one.",
+                    kind_text(join.kind),
+                    name.name
+                ),
             )
             .hint("add WITHIN 1 HOUR before ON; but weir does not support stream-stream joins yet"));
         }
@@ -155,9 +160,15 @@ fn joined(catalog: &Catalog, join: &Join) -> Result<From, Diagnostic> {
         let (l, r) = (text(&outer.source), text(&inner.source));
         Diagnostic::at(
             join.on.span,
-            format!("Invalid join condition: stream-table joins require to join on the table's primary key. Got {l} = {r}."),
+            format!(
+                "Invalid join condition: stream-table joins require to join on the table's primary key. Got {l} = {r}."
+            ),
         )
-        .hint(format!("the primary key of {} is {}", name.name, entry.schema().key.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")))
+        .hint(format!(
+            "the primary key of {} is {}",
+            name.name,
+            entry.schema().key.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
+        ))
     };
     let Expr::Column(position, key_type) = &inner.typed.expr else { return Err(invalid_key()) };
     if right.keys != 1 || *position != right.offset {
@@ -168,7 +179,10 @@ fn joined(catalog: &Catalog, join: &Join) -> Result<From, Diagnostic> {
             .hint(format!("{} is windowed", name.name)));
     }
     if left.window.is_some() {
-        return Err(Diagnostic::at(left.span, "Implicit repartitioning of windowed sources is not supported. See https://github.com/confluentinc/ksql/issues/4385."));
+        return Err(Diagnostic::at(
+            left.span,
+            "Implicit repartitioning of windowed sources is not supported. See https://github.com/confluentinc/ksql/issues/4385.",
+        ));
     }
     let outer_type = outer.typed.ty().cloned();
     if outer_type.as_ref().is_none_or(|t| t != key_type && wider(t, key_type).as_ref() != Some(key_type)) {
@@ -184,9 +198,15 @@ fn joined(catalog: &Catalog, join: &Join) -> Result<From, Diagnostic> {
         )
         .hint(format!("CAST one side to {key_type}")));
     }
-    let mut columns = Vec::new();
-    if let Expr::Column(i, _) = outer.typed.expr {
-        columns.push(i);
+    // Joins on one and the same value have one key, whichever of its columns is chosen.
+    let same = match (&left.key, &outer.typed.expr) {
+        (Key::Join { columns, .. }, Expr::Column(i, _)) if columns.contains(i) => Some(columns.clone()),
+        _ => None,
+    };
+    let mut columns = same.clone().unwrap_or_default();
+    // AS_VALUE(…) is never a key.
+    if let (Expr::Column(i, _), ExprKind::Column { .. }, None) = (&outer.typed.expr, &outer.source.kind, &same) {
+        columns.push(*i);
     }
     columns.push(*position);
     let value = outer.typed.cast(key_type);
@@ -218,7 +238,10 @@ fn sides(catalog: &Catalog, scope: &Scope, right: &Named, on: &ast::Expr) -> Res
         ExprKind::Binary { op: BinaryOp::And | BinaryOp::Or, .. } => {
             return Err(Diagnostic::at(
                 on.span,
-                format!("Invalid join condition: joins on multiple conditions are not yet supported. Got {}.", text(on)),
+                format!(
+                    "Invalid join condition: joins on multiple conditions are not yet supported. Got {}.",
+                    text(on)
+                ),
             ));
         }
         _ => {
@@ -228,6 +251,18 @@ fn sides(catalog: &Catalog, scope: &Scope, right: &Named, on: &ast::Expr) -> Res
             ));
         }
     };
+    let mut stranger = None;
+    visit(on, &mut |e| {
+        if let ExprKind::Column { qualifier: Some(q), .. } = &e.kind
+            && !scope.relations.iter().any(|r| r.alias == q.name)
+            && stranger.is_none()
+        {
+            stranger = Some(q.clone());
+        }
+    });
+    if let Some(q) = stranger {
+        return Err(scope.stranger(&q));
+    }
     let mut binder = Binder::new(catalog, scope, Clause::JoinOn);
     let (first, second) = (binder.bind(a)?, binder.bind(b)?);
     let is_right = |expr: &ast::Expr, typed: &Typed| {

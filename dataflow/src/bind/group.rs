@@ -1,14 +1,17 @@
 //! SELECT … GROUP BY: groups, windows, aggregates, HAVING.
 
 use super::Catalog;
-use super::expr::{AGGREGATES, Binder, Groups, WINDOW, bounds_error, contains_aggregate, not_grouped, visit};
+use super::call::{contains_aggregate, unknown_function};
+use super::expr::{AGGREGATES, Binder, Groups, WINDOW, bounds_error, not_grouped, visit};
 use super::from::From;
-use super::query::{Item, Names, Purpose, check_columns, item_of, select_span};
+use super::items::{Item, Names, item_of, select_span, unnamed};
+use super::query::{Purpose, check_columns};
 use super::scope::{BOUNDS, Clause, Scope};
 use super::show::show;
-use crate::plan::expr::Expr;
-use crate::plan::{Aggregate, KeyWindow, NamedExpr, ViewKind, Windowing};
 use crate::plan::aggregate::AggregateFunction;
+use crate::plan::expr::Expr;
+use crate::plan::functions;
+use crate::plan::{Aggregate, KeyWindow, NamedExpr, ViewKind, Windowing};
 use crate::row::{Column, Schema};
 use crate::sql::ast::{self, Emit, ExprKind, Query, SelectItem, Window, WindowKind};
 use crate::sql::error::{Diagnostic, Span};
@@ -26,7 +29,8 @@ pub(super) fn bind(
 ) -> Result<(Schema, ViewKind, Option<KeyWindow>), Diagnostic> {
     let window = query.window.as_ref().map(|w| windowing(w, query.emit)).transpose()?;
     if query.emit == Some(Emit::Final) && window.is_none() {
-        return Err(Diagnostic::at(query.span, "EMIT FINAL is only supported for windowed aggregations.").hint("add a WINDOW clause"));
+        return Err(Diagnostic::at(query.span, "EMIT FINAL is only supported for windowed aggregations.")
+            .hint("add a WINDOW clause"));
     }
     if let (Some(clause), true) = (&query.window, from.table) {
         return Err(Diagnostic::at(clause.span, "WINDOW clause is only supported on streams, not on tables."));
@@ -35,8 +39,19 @@ pub(super) fn bind(
         return Err(Diagnostic::at(from.span, "weir does not support GROUP BY on a windowed source"));
     }
     let keys = keys(catalog, from, query, window.is_some())?;
-    let mut groups = Groups { keys, calls: Vec::new(), windowed: window.is_some() };
-    let items = items(catalog, from, query, &mut groups)?;
+    known_functions(query)?;
+    let aggregates = |item: &SelectItem| matches!(item, SelectItem::Expr { expr, .. } if contains_aggregate(expr));
+    if !query.select.iter().any(aggregates) && !query.having.as_ref().is_some_and(contains_aggregate) {
+        return Err(Diagnostic::at(
+            query.group_by.iter().map(|e| e.span).reduce(Span::to).unwrap_or(query.span),
+            "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
+        )
+        .hint("add COUNT(*) to the select list"));
+    }
+    let is_value = |e: &ast::Expr| matches!(&e.kind, ExprKind::Call { name, .. } if name.name == "AS_VALUE");
+    let values = query.group_by.iter().map(is_value).collect();
+    let mut groups = Groups { keys, values, calls: Vec::new(), windowed: window.is_some() };
+    let items = items(catalog, from, query, purpose, &mut groups)?;
     let having = match &query.having {
         None => None,
         Some(having) => {
@@ -47,13 +62,6 @@ pub(super) fn bind(
             Some(binder.condition(having)?)
         }
     };
-    if groups.calls.is_empty() {
-        return Err(Diagnostic::at(
-            query.group_by.iter().map(|e| e.span).reduce(Span::to).unwrap_or(query.span),
-            "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
-        )
-        .hint("add COUNT(*) to the select list"));
-    }
     if from.table {
         check_undo(query, &groups)?;
     }
@@ -86,6 +94,25 @@ fn binder<'a>(catalog: &'a Catalog, scope: &'a Scope, clause: Clause, groups: &'
     Binder { groups: Some(groups), ..Binder::new(catalog, scope, clause) }
 }
 
+/// Functions that there are not are said before what else is missing.
+fn known_functions(query: &Query) -> Result<(), Diagnostic> {
+    let mut unknown = None;
+    for item in &query.select {
+        let SelectItem::Expr { expr, .. } = item else { continue };
+        visit(expr, &mut |e| {
+            if let ExprKind::Call { name, args, .. } = &e.kind
+                && !contains_aggregate(e)
+                && !args.iter().any(|a| matches!(a.kind, ExprKind::Lambda { .. }))
+                && functions::find(&name.name).is_none()
+                && unknown.is_none()
+            {
+                unknown = Some(name.clone());
+            }
+        });
+    }
+    unknown.map_or(Ok(()), |name| Err(unknown_function(&name)))
+}
+
 /// The grouping expressions.
 fn keys(catalog: &Catalog, from: &From, query: &Query, windowed: bool) -> Result<Vec<Expr>, Diagnostic> {
     let mut keys: Vec<Expr> = Vec::with_capacity(query.group_by.len());
@@ -94,7 +121,11 @@ fn keys(catalog: &Catalog, from: &From, query: &Query, windowed: bool) -> Result
             return Err(bounds_error(&name));
         }
         if contains_aggregate(expr) {
-            return Err(Diagnostic::at(expr.span, format!("GROUP BY does not support aggregate functions: {}", show(expr, &|q, n| from.scope.internal(q, n)))));
+            let name = first_call(expr);
+            return Err(Diagnostic::at(
+                expr.span,
+                format!("GROUP BY does not support aggregate functions: {name} is an aggregate function."),
+            ));
         }
         let key = Binder::new(catalog, &from.scope, Clause::GroupBy).value(expr)?;
         if keys.contains(&key) {
@@ -107,13 +138,20 @@ fn keys(catalog: &Catalog, from: &From, query: &Query, windowed: bool) -> Result
 }
 
 /// The columns of the select list, over groups and aggregates.
-fn items(catalog: &Catalog, from: &From, query: &Query, groups: &mut Groups) -> Result<Vec<Item>, Diagnostic> {
+fn items(
+    catalog: &Catalog,
+    from: &From,
+    query: &Query,
+    purpose: Purpose<'_>,
+    groups: &mut Groups,
+) -> Result<Vec<Item>, Diagnostic> {
     let mut names = Names::new(from);
     let mut items = Vec::with_capacity(query.select.len());
     let mut strangers: Vec<(String, Span)> = Vec::new();
     for item in &query.select {
         match item {
             SelectItem::Expr { expr, alias } => {
+                unnamed(expr, alias.as_ref(), purpose)?;
                 let mut binder = binder(catalog, &from.scope, Clause::Select, groups);
                 match binder.bind(expr) {
                     Ok(typed) => items.push(item_of(from, expr, alias.as_ref(), typed, &mut names)?),
@@ -153,6 +191,21 @@ fn items(catalog: &Catalog, from: &From, query: &Query, groups: &mut Groups) -> 
     }
 }
 
+/// The name of the first aggregate function in an expression.
+fn first_call(expr: &ast::Expr) -> String {
+    let mut found = String::new();
+    visit(expr, &mut |e| {
+        if let ExprKind::Call { name, .. } = &e.kind
+            && contains_aggregate(e)
+            && !matches!(&e.kind, ExprKind::Call { args, .. } if args.iter().any(contains_aggregate))
+            && found.is_empty()
+        {
+            found.clone_from(&name.name);
+        }
+    });
+    found
+}
+
 /// The names of the key columns, and the value columns.
 fn project(
     query: &Query,
@@ -169,13 +222,14 @@ fn project(
         }
         Purpose::Keep(sink) => sink,
     };
+    let is_key = |item: &Item, key: usize| {
+        item.as_value == groups.values[key] && matches!(item.expr, Expr::Column(c, _) if c == key)
+    };
     let mut names = Vec::with_capacity(groups.keys.len());
     let mut used = vec![false; items.len()];
     let mut missing = false;
     for key in 0..groups.keys.len() {
-        let places: Vec<usize> = (0..items.len())
-            .filter(|&i| !items[i].as_value && matches!(items[i].expr, Expr::Column(c, _) if c == key))
-            .collect();
+        let places: Vec<usize> = (0..items.len()).filter(|&i| is_key(&items[i], key)).collect();
         match places.as_slice() {
             [] => missing = true,
             [place] => {
@@ -185,7 +239,10 @@ fn project(
             [first, second, ..] => {
                 return Err(Diagnostic::at(
                     items[*second].span,
-                    format!("The projection contains a key column more than once: `{}` and `{}`.", items[*first].name, items[*second].name),
+                    format!(
+                        "The projection contains a key column more than once: `{}` and `{}`.",
+                        items[*first].name, items[*second].name
+                    ),
                 )
                 .hint("AS_VALUE(…) makes a copy in the value"));
             }
@@ -193,12 +250,8 @@ fn project(
     }
     if missing {
         let all: Vec<String> = query.group_by.iter().map(|e| show(e, &|q, n| from.scope.internal(q, n))).collect();
-        let absent: Vec<&String> = all
-            .iter()
-            .enumerate()
-            .filter(|(k, _)| !items.iter().any(|i| !i.as_value && matches!(i.expr, Expr::Column(c, _) if c == *k)))
-            .map(|(_, t)| t)
-            .collect();
+        let absent: Vec<&String> =
+            all.iter().enumerate().filter(|(k, _)| !items.iter().any(|i| is_key(i, *k))).map(|(_, t)| t).collect();
         let list = |sep: &str| absent.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(sep);
         return Err(Diagnostic::at(
             select_span(query),
@@ -219,7 +272,9 @@ fn check_undo(query: &Query, groups: &Groups) -> Result<(), Diagnostic> {
     let name = |f: AggregateFunction| match f {
         AggregateFunction::Min => Some("MIN"),
         AggregateFunction::Max => Some("MAX"),
-        AggregateFunction::CountRows | AggregateFunction::Count | AggregateFunction::Sum | AggregateFunction::Avg => None,
+        AggregateFunction::CountRows | AggregateFunction::Count | AggregateFunction::Sum | AggregateFunction::Avg => {
+            None
+        }
     };
     let mut names: Vec<&str> = Vec::new();
     for call in &groups.calls {
@@ -229,7 +284,9 @@ fn check_undo(query: &Query, groups: &Groups) -> Result<(), Diagnostic> {
     }
     let text = match names.as_slice() {
         [] => return Ok(()),
-        [one] => format!("The aggregation function {one} cannot be applied to a table source, only to a stream source."),
+        [one] => {
+            format!("The aggregation function {one} cannot be applied to a table source, only to a stream source.")
+        }
         [most @ .., last] => format!(
             "The aggregation functions {} and {last} cannot be applied to a table source, only to a stream source.",
             most.join(", ")
@@ -277,7 +334,9 @@ fn windowing(window: &Window, emit: Option<Emit>) -> Result<Windowing, Diagnosti
             if by > ms {
                 return Err(Diagnostic::at(
                     advance.span,
-                    format!("Window advancement interval should be more than zero and less than window duration which is {ms} ms, but given advancement interval is: {by} ms"),
+                    format!(
+                        "Window advancement interval should be more than zero and less than window duration which is {ms} ms, but given advancement interval is: {by} ms"
+                    ),
                 ));
             }
             (WindowSpec::Hopping { size: ms, advance: by }, ms)

@@ -1,6 +1,7 @@
 //! INSERT INTO … SELECT and INSERT INTO … VALUES.
 
 use super::expr::Binder;
+use super::items::select_span;
 use super::query::{self, Purpose};
 use super::scope::{Clause, Scope};
 use super::types::list;
@@ -35,9 +36,14 @@ pub(super) fn into(
     with: &Properties,
     query: &Query,
 ) -> Result<Bound, Diagnostic> {
-    let entry = catalog.find(target)?;
+    let Some(entry) = catalog.get(&target.name) else {
+        return Err(Diagnostic::at(target.span, format!("Source `{}` does not exist.", target.name)));
+    };
     if entry.is_table() {
-        return Err(Diagnostic::at(target.span, format!("INSERT INTO can only be used to insert into a stream. {} is a table.", target.name)));
+        return Err(Diagnostic::at(
+            target.span,
+            format!("INSERT INTO can only be used to insert into a stream. {} is a table.", target.name),
+        ));
     }
     read_only(entry.relation.is_read_only(), target)?;
     let mut query_id = format!("INSERTQUERY_{}", catalog.next_number());
@@ -45,8 +51,11 @@ pub(super) fn into(
         match (&p.value, p.name.eq_ignore_ascii_case("QUERY_ID")) {
             (ast::Literal::String(id), true) => query_id = id.to_uppercase(),
             _ => {
-                return Err(Diagnostic::at(p.span, format!("Invalid config variable(s) in the WITH clause: {}", p.name.to_ascii_uppercase()))
-                    .hint("INSERT INTO takes QUERY_ID only"));
+                return Err(Diagnostic::at(
+                    p.span,
+                    format!("Invalid config variable(s) in the WITH clause: {}", p.name.to_ascii_uppercase()),
+                )
+                .hint("INSERT INTO takes QUERY_ID only"));
             }
         }
     }
@@ -54,10 +63,18 @@ pub(super) fn into(
         return Err(Diagnostic::at(target.span, format!("Query ID '{query_id}' already exists.")));
     }
     // The formats are the target's: they are checked against the same columns.
-    let own = With { key_format: Some(entry.topic().key_format), value_format: Some(entry.topic().value_format), ..With::default() };
-    let mut view = query::view(catalog, session, query, Purpose::Keep(&target.name), target.name.clone(), query_id, &own)?;
+    let own = With {
+        key_format: Some(entry.topic().key_format),
+        value_format: Some(entry.topic().value_format),
+        ..With::default()
+    };
+    let mut view =
+        query::view(catalog, session, query, Purpose::Keep(&target.name), target.name.clone(), query_id, &own)?;
     if !matches!(view.kind, ViewKind::Stream(_)) {
-        return Err(Diagnostic::at(query.span, "INSERT INTO can only be used to insert into a stream, but the query's result is a table."));
+        return Err(Diagnostic::at(
+            query.span,
+            "INSERT INTO can only be used to insert into a stream, but the query's result is a table.",
+        ));
     }
     if view.schema != *entry.schema() {
         let text = |s: &Schema| {
@@ -65,8 +82,12 @@ pub(super) fn into(
             parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(", ")
         };
         return Err(Diagnostic::at(
-            query::select_span(query),
-            format!("Incompatible schema between results and sink.\nResult schema is {}\nSink schema is {}", text(&view.schema), text(entry.schema())),
+            select_span(query),
+            format!(
+                "Incompatible schema between results and sink.\nResult schema is {}\nSink schema is {}",
+                text(&view.schema),
+                text(entry.schema())
+            ),
         )
         .hint("names, types and their order must be the same; AS and CAST can make them so"));
     }
@@ -96,18 +117,29 @@ pub(super) fn values(
     columns: &[Ident],
     values: &[ast::Expr],
 ) -> Result<Bound, Diagnostic> {
-    let entry = catalog.find(target)?;
-    read_only(entry.relation.is_read_only(), target)?;
+    let Some(entry) = catalog.get(&target.name) else { return Err(unknown_target(catalog, target)) };
+    if entry.relation.is_read_only() {
+        let kind = entry.kind().to_ascii_lowercase();
+        return Err(Diagnostic::at(
+            target.span,
+            format!("Cannot insert values into read-only {kind}: {}", target.name),
+        ));
+    }
     if entry.is_windowed() {
         return Err(Diagnostic::at(target.span, "Cannot insert values into windowed stream/table!"));
     }
     let schema = entry.schema();
-    let all: Vec<Ident> = schema.columns().map(|c| Ident { name: c.name.clone(), quoted: false, span: target.span }).collect();
+    let all: Vec<Ident> =
+        schema.columns().map(|c| Ident { name: c.name.clone(), quoted: false, span: target.span }).collect();
     let columns = if columns.is_empty() { &all } else { columns };
     if columns.len() != values.len() {
         return Err(Diagnostic::at(
             values.iter().map(|e| e.span).reduce(crate::sql::error::Span::to).unwrap_or(target.span),
-            format!("Expected number columns and values to match: [{}], [{}]", columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "), values.len()),
+            format!(
+                "Failed to prepare statement: Expected number columns and values to match: {}, {}",
+                columns.len(),
+                values.len()
+            ),
         ));
     }
     let mut row: Vec<Value> = vec![Value::Null; schema.len()];
@@ -121,6 +153,12 @@ pub(super) fn values(
                 time = Some(ms);
             }
             continue;
+        }
+        if ["ROWPARTITION", "ROWOFFSET"].contains(&column.name.as_str()) {
+            return Err(Diagnostic::at(
+                column.span,
+                format!("Inserting into column `{}` is not allowed.", column.name),
+            ));
         }
         let Some(position) = schema.position(&column.name) else {
             let error = Diagnostic::at(column.span, format!("Column name {} does not exist.", column.name));
@@ -138,11 +176,36 @@ pub(super) fn values(
         if let Some(name) = schema.key.iter().zip(&row).find_map(missing) {
             return Err(Diagnostic::at(
                 target.span,
-                format!("Failed to insert values into '{}'. Value for primary key column(s) {name} is required for tables", target.name),
+                format!(
+                    "Failed to insert values into '{}'. Value for primary key column(s) {name} is required for tables",
+                    target.name
+                ),
             ));
         }
     }
     Ok(Bound::InsertValues(InsertValues { target: target.name.clone(), key: row, value, time }))
+}
+
+/// What is said of a target that does not exist; perhaps it does in another case.
+fn unknown_target(catalog: &Catalog, target: &Ident) -> Diagnostic {
+    let mut message = format!("Cannot insert values into an unknown stream/table: `{}`", target.name);
+    if let Some(other) = catalog.entries().find(|e| e.name().eq_ignore_ascii_case(&target.name)) {
+        let plain = super::show::quoted(other.name()) == other.name();
+        message.push_str(&if plain {
+            format!("\nDid you mean {}? Hint: try removing double quotes from the source name.", other.name())
+        } else {
+            format!(
+                "\nDid you mean \"{}\"? Hint: wrap the source name in double quotes to make it case-sensitive.",
+                other.name()
+            )
+        });
+        return Diagnostic::at(target.span, message);
+    }
+    let error = Diagnostic::at(target.span, message);
+    match nearest(&target.name, catalog.entries().map(super::Entry::name)) {
+        Some(other) => error.hint(format!("did you mean {other}?")),
+        None => error,
+    }
 }
 
 /// The value of an expression that reads no row, as a column's type.

@@ -10,20 +10,30 @@
 //! mod      statement by statement            with     the WITH clause
 //! source   CREATE … (columns)                types    type names, what formats can carry
 //! from     FROM and joins  → Pipeline        scope    which column a name means
-//! query    SELECT without groups             expr     expressions and their types
+//! items    the select list                   expr     expressions and their types
+//! query    SELECT without groups             call     functions and aggregates
 //! group    SELECT with groups                prune    only the columns that are read
 //! client   pull and push queries             insert   INSERT INTO, INSERT VALUES
+//! scan     pull queries that may not scan    show     expressions as text
 //! ```
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "an operation names the few types and values that it takes; all others are refused or null"
+)]
+
+mod call;
 mod catalog;
 mod client;
 mod expr;
 mod from;
 mod group;
 mod insert;
+mod items;
 mod operators;
 mod prune;
 mod query;
+mod scan;
 mod scope;
 mod show;
 mod source;
@@ -115,7 +125,9 @@ pub fn bind(catalog: &Catalog, session: &Session, statement: &Statement) -> Resu
         StatementKind::CreateSource(create) => source::create(catalog, session, create),
         StatementKind::CreateAs(create) => query::create_as(catalog, session, create),
         StatementKind::InsertInto { target, with, query } => insert::into(catalog, session, target, with, query),
-        StatementKind::InsertValues { target, columns, values } => insert::values(catalog, session, target, columns, values),
+        StatementKind::InsertValues { target, columns, values } => {
+            insert::values(catalog, session, target, columns, values)
+        }
         StatementKind::Query(query) => client::query(catalog, session, query),
         StatementKind::Drop { kind: DropKind::Connector, .. } => Ok(Bound::Other),
         StatementKind::Drop { kind, name, if_exists, delete_topic } => {
@@ -123,8 +135,16 @@ pub fn bind(catalog: &Catalog, session: &Session, statement: &Statement) -> Resu
         }
         StatementKind::CreateType { name, if_not_exists, ty } => {
             if catalog.custom_type(&name.name).is_some() {
-                let message = format!("Cannot register custom type '{}' since it is already registered with type: {}", name.name, catalog.custom_type(&name.name).map(ToString::to_string).unwrap_or_default());
-                return if *if_not_exists { Ok(Bound::Nothing(message)) } else { Err(Diagnostic::at(name.span, message)) };
+                let message = format!(
+                    "Cannot register custom type '{}' since it is already registered with type: {}",
+                    name.name,
+                    catalog.custom_type(&name.name).map(ToString::to_string).unwrap_or_default()
+                );
+                return if *if_not_exists {
+                    Ok(Bound::Nothing(message))
+                } else {
+                    Err(Diagnostic::at(name.span, message))
+                };
             }
             Ok(Bound::Type { name: name.name.clone(), ty: types::resolve(catalog, ty)? })
         }

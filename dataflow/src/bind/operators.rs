@@ -100,8 +100,7 @@ fn symbol(op: BinaryOp) -> &'static str {
 /// The type in which two types are compared.
 fn common(op: BinaryOp, a: &SqlType, b: &SqlType) -> Option<SqlType> {
     use SqlType as T;
-    let equality =
-        matches!(op, BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::Distinct | BinaryOp::NotDistinct);
+    let equality = matches!(op, BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::Distinct | BinaryOp::NotDistinct);
     match (a, b) {
         (a, b) if a.is_numeric() && b.is_numeric() => wider(a, b),
         (T::String, T::String) => Some(T::String),

@@ -19,9 +19,9 @@ pub(super) fn prune(kind: &mut ViewKind) {
 
 /// `last` are the expressions over the row behind the last step.
 fn prune_pipeline(pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
-    // The width of the input row is not kept in the plan; positions from there on belong to lookups.
-    let mut width = pipeline.columns.last().map_or(0, |c| c + 1);
-    let input = width;
+    // Positions behind the input's row belong to lookups.
+    let input = pipeline.names.len();
+    let mut width = input;
     let mut widths = Vec::with_capacity(pipeline.steps.len());
     for step in &pipeline.steps {
         widths.push(width);

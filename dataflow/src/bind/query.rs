@@ -1,15 +1,17 @@
 //! CREATE … AS SELECT: the projection, its key, and the view.
 
-use super::expr::{Binder, contains_aggregate, Typed};
+use super::call::contains_aggregate;
+use super::expr::Binder;
 use super::from::{self, From, Key};
-use super::scope::{BOUNDS, Clause, Named};
+use super::items::{Item, Names, items, select_span};
+use super::scope::{BOUNDS, Clause};
 use super::show::{quoted, show};
 use super::source::{default_format, exists};
 use super::with::With;
 use super::{Bound, Catalog, Session, group, prune};
 use crate::plan::expr::Expr;
 use crate::plan::{Format, NamedExpr, Step, TopicSpec, View, ViewKind};
-use crate::row::{Column, Schema, SqlType, Value};
+use crate::row::{Column, Schema, Value};
 use crate::sql::ast::{self, CreateAs, Emit, ExprKind, Ident, Literal, Query, SelectItem};
 use crate::sql::error::{Diagnostic, Span};
 
@@ -20,19 +22,6 @@ pub(super) enum Purpose<'a> {
     Keep(&'a str),
     /// It lives as long as its client: its columns have no key among them.
     Push,
-}
-
-/// One column of a select list.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    /// The column's name.
-    pub(super) name: String,
-    /// Its value over the row.
-    pub(super) expr: Expr,
-    /// Under AS_VALUE: never the key.
-    pub(super) as_value: bool,
-    /// Where.
-    pub(super) span: Span,
 }
 
 /// Binds CREATE … AS SELECT.
@@ -70,7 +59,10 @@ pub(super) fn view(
 ) -> Result<View, Diagnostic> {
     let mut from = from::bind(catalog, &query.from)?;
     if let (Purpose::Keep(_), Some(_)) = (purpose, query.limit) {
-        return Err(Diagnostic::at(query.span, "weir does not support LIMIT in CREATE … AS SELECT and INSERT INTO, nor does ksqlDB"));
+        return Err(Diagnostic::at(
+            query.span,
+            "weir does not support LIMIT in CREATE … AS SELECT and INSERT INTO, nor does ksqlDB",
+        ));
     }
     if from.window.is_some() && from.table && purpose != Purpose::Push {
         return Err(Diagnostic::at(from.span, "KSQL does not support persistent queries on windowed tables.")
@@ -84,8 +76,15 @@ pub(super) fn view(
         let filter = binder.condition(filter)?;
         from.pipeline.steps.push(Step::Filter(filter));
     }
-    let grouped = !query.group_by.is_empty();
+    // Without groups a client's aggregates are of all rows.
+    let grouped = !query.group_by.is_empty() || (purpose == Purpose::Push && first_aggregate(query).is_some());
     if !grouped {
+        if let Some(expr) = stranger(query).filter(|_| query.window.is_some()) {
+            let text = show(expr, &|q, n| from.scope.internal(q, n));
+            return Err(
+                Diagnostic::at(expr.span, super::expr::not_grouped(&[text], Clause::Select)).hint("add GROUP BY")
+            );
+        }
         if let Some(window) = &query.window {
             return Err(Diagnostic::at(window.span, "WINDOW clause requires a GROUP BY clause.").hint("add GROUP BY"));
         }
@@ -96,8 +95,14 @@ pub(super) fn view(
             return Err(Diagnostic::at(query.span, "EMIT FINAL is only supported for windowed aggregations."));
         }
         if let Some(call) = first_aggregate(query) {
-            return Err(Diagnostic::at(call.span, format!("Use of aggregate functions requires a GROUP BY clause. Aggregate function(s): {}", call_name(call)))
-                .hint("add GROUP BY"));
+            return Err(Diagnostic::at(
+                call.span,
+                format!(
+                    "Use of aggregate functions requires a GROUP BY clause. Aggregate function(s): {}",
+                    call_name(call)
+                ),
+            )
+            .hint("add GROUP BY"));
         }
     }
     if grouped && let Some(partition) = query.partition_by.first() {
@@ -106,24 +111,38 @@ pub(super) fn view(
     let (schema, mut kind, window) = if grouped {
         group::bind(catalog, query, &from, purpose)?
     } else {
-        let (schema, kind) = plain(catalog, query, &from, purpose)?;
+        let (schema, kind) = plain(catalog, session, query, &from, purpose, with)?;
         (schema, kind, from.window)
     };
     prune::prune(&mut kind);
-    let topic = topic(session, &name, &from, &schema, window, with)?;
+    let topic = topic(session, &name, &from, &schema, window, with)
+        .map_err(|error| with_statement(error, &from, query, &name, &kind))?;
     Ok(View { name, query_id, schema, topic, kind })
 }
 
 /// A query without groups.
-fn plain(catalog: &Catalog, query: &Query, from: &From, purpose: Purpose<'_>) -> Result<(Schema, ViewKind), Diagnostic> {
+fn plain(
+    catalog: &Catalog,
+    session: &Session,
+    query: &Query,
+    from: &From,
+    purpose: Purpose<'_>,
+    with: &With,
+) -> Result<(Schema, ViewKind), Diagnostic> {
     let (keys, what) = match query.partition_by.as_slice() {
         [] => (None, KeyOf::Source),
         exprs => (Some(partition(catalog, from, exprs)?), KeyOf::Partition),
     };
     let items = items(catalog, from, query, purpose, keys.as_deref())?;
+    timestamp_exists(with, &items)?;
     let (key, value) = match purpose {
-        Purpose::Push => (Vec::new(), items.iter().map(|i| NamedExpr { name: i.name.clone(), expr: i.expr.clone() }).collect()),
-        Purpose::Keep(sink) => split(from, query, keys.as_deref(), what, &items, sink)?,
+        Purpose::Push => {
+            (Vec::new(), items.iter().map(|i| NamedExpr { name: i.name.clone(), expr: i.expr.clone() }).collect())
+        }
+        Purpose::Keep(sink) => {
+            let by_projection = session.is_true("ksql.new.query.planner.enabled") == Some(true);
+            split(from, query, keys.as_deref(), what, &items, sink, by_projection)?
+        }
     };
     check_columns(&key, &value, purpose, query)?;
     let column = |e: &NamedExpr| Column { name: e.name.clone(), ty: e.expr.ty().clone() };
@@ -134,6 +153,17 @@ fn plain(catalog: &Catalog, query: &Query, from: &From, purpose: Purpose<'_>) ->
     pipeline.steps.push(Step::Project(key.into_iter().chain(value).collect()));
     let kind = if from.table { ViewKind::Table(pipeline) } else { ViewKind::Stream(pipeline) };
     Ok((schema, kind))
+}
+
+/// The TIMESTAMP of the WITH clause is a column of the projection; said before what else is wrong with it.
+fn timestamp_exists(with: &With, items: &[Item]) -> Result<(), Diagnostic> {
+    match &with.timestamp {
+        Some((name, span)) if !items.iter().any(|i| i.name == *name) => Err(Diagnostic::at(
+            *span,
+            format!("The TIMESTAMP column set in the WITH clause does not exist in the schema: '{name}'"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Where a projection's key comes from, for messages.
@@ -150,7 +180,10 @@ fn partition(catalog: &Catalog, from: &From, exprs: &[ast::Expr]) -> Result<Vec<
         return Err(Diagnostic::at(span, "PARTITION BY is only supported for streams").hint("use GROUP BY"));
     }
     if from.window.is_some() {
-        return Err(Diagnostic::at(span, "Implicit repartitioning of windowed sources is not supported. See https://github.com/confluentinc/ksql/issues/4385."));
+        return Err(Diagnostic::at(
+            span,
+            "Implicit repartitioning of windowed sources is not supported. See https://github.com/confluentinc/ksql/issues/4385.",
+        ));
     }
     let is_null = |e: &ast::Expr| matches!(e.kind, ExprKind::Literal(Literal::Null));
     if exprs.iter().any(is_null) {
@@ -165,162 +198,14 @@ fn partition(catalog: &Catalog, from: &From, exprs: &[ast::Expr]) -> Result<Vec<
     for expr in exprs {
         let key = binder.value(expr)?;
         if keys.contains(&key) {
-            return Err(Diagnostic::at(expr.span, format!("Duplicate PARTITION BY expression: {}", show(expr, &|q, n| from.scope.qualified(q, n)))));
+            return Err(Diagnostic::at(
+                expr.span,
+                format!("Duplicate PARTITION BY expression: {}", show(expr, &|q, n| from.scope.qualified(q, n))),
+            ));
         }
         keys.push(key);
     }
     Ok(keys)
-}
-
-/// The columns of the select list, stars written out, names given.
-pub(super) fn items(
-    catalog: &Catalog,
-    from: &From,
-    query: &Query,
-    purpose: Purpose<'_>,
-    keys: Option<&[Expr]>,
-) -> Result<Vec<Item>, Diagnostic> {
-    let mut items = Vec::new();
-    let mut names = Names::new(from);
-    for item in &query.select {
-        match item {
-            SelectItem::All { qualifier, span } => stars(from, qualifier.as_ref(), *span, purpose, keys, &mut items)?,
-            SelectItem::AllFields { base, span } => fields(catalog, from, base, *span, &mut items)?,
-            SelectItem::Expr { expr, alias } => {
-                let typed = Binder::new(catalog, &from.scope, Clause::Select).bind(expr)?;
-                items.push(item_of(from, expr, alias.as_ref(), typed, &mut names)?);
-            }
-        }
-    }
-    Ok(items)
-}
-
-/// A written column.
-pub(super) fn item_of(
-    from: &From,
-    expr: &ast::Expr,
-    alias: Option<&Ident>,
-    typed: Typed,
-    names: &mut Names,
-) -> Result<Item, Diagnostic> {
-    if typed.null {
-        return Err(Diagnostic::at(expr.span, "Can't infer a type of null. Please explicitly cast it to a required type, e.g. CAST(null AS VARCHAR)."));
-    }
-    let name = match alias {
-        Some(alias) => {
-            reserved(alias)?;
-            alias.name.clone()
-        }
-        None => names.of(from, expr),
-    };
-    let as_value = matches!(&expr.kind, ExprKind::Call { name, .. } if name.name == "AS_VALUE");
-    Ok(Item { name, expr: typed.expr, as_value, span: expr.span })
-}
-
-/// Aliases that would hide a pseudo column.
-fn reserved(alias: &Ident) -> Result<(), Diagnostic> {
-    if ["ROWTIME", "ROWPARTITION", "ROWOFFSET"].contains(&alias.name.as_str()) || BOUNDS.contains(&alias.name.as_str()) {
-        return Err(Diagnostic::at(alias.span, format!("`{}` is a reserved column name. You cannot use it as an alias for a column.", alias.name)));
-    }
-    Ok(())
-}
-
-/// Gives names to columns that have none.
-pub(super) struct Names {
-    next: usize,
-    taken: Vec<String>,
-}
-
-impl Names {
-    pub(super) fn new(from: &From) -> Self {
-        let taken = from.scope.relations.iter().flat_map(|r| r.columns.iter().map(|c| c.name.clone())).collect();
-        Names { next: 0, taken }
-    }
-
-    /// The name of a column that has no alias: a column's own (in a join with its relation's before it when several
-    /// have it), a field's, or KSQL_COL_n.
-    pub(super) fn of(&mut self, from: &From, expr: &ast::Expr) -> String {
-        match &expr.kind {
-            ExprKind::Column { qualifier, name } => {
-                if !from.scope.is_shared(&name.name) && !(qualifier.is_some() && name.name.starts_with("ROW") && !from.scope.is_single()) {
-                    return name.name.clone();
-                }
-                match qualifier {
-                    Some(q) => format!("{}_{}", q.name, name.name),
-                    None => name.name.clone(),
-                }
-            }
-            ExprKind::Field { field, .. } => {
-                let mut name = field.name.clone();
-                let mut n = 0;
-                while self.taken.contains(&name) {
-                    n += 1;
-                    name = format!("{}_{n}", field.name);
-                }
-                self.taken.push(name.clone());
-                name
-            }
-            _ => loop {
-                let name = format!("KSQL_COL_{}", self.next);
-                self.next += 1;
-                if !self.taken.contains(&name) {
-                    return name;
-                }
-            },
-        }
-    }
-}
-
-/// The columns of `*` or `alias.*`.
-fn stars(
-    from: &From,
-    qualifier: Option<&Ident>,
-    span: Span,
-    purpose: Purpose<'_>,
-    keys: Option<&[Expr]>,
-    items: &mut Vec<Item>,
-) -> Result<(), Diagnostic> {
-    let relations: Vec<&Named> = match qualifier {
-        None => from.scope.relations.iter().collect(),
-        Some(q) => match from.scope.relations.iter().find(|r| r.alias == q.name) {
-            Some(r) => vec![r],
-            None => {
-                return Err(Diagnostic::at(q.span, format!("'{}' is not a valid stream/table name or alias.", q.name)));
-            }
-        },
-    };
-    let prefix = !from.scope.is_single();
-    for relation in relations {
-        let mut columns: Vec<&str> = relation.columns.iter().map(|c| c.name.as_str()).collect();
-        if relation.windowed && purpose == Purpose::Push {
-            let at = relation.keys;
-            BOUNDS.into_iter().rev().for_each(|b| columns.insert(at, b));
-        }
-        // Behind PARTITION BY the old key is a value like others, and stands last.
-        if keys.is_some() {
-            let keys = relation.keys;
-            columns.rotate_left(keys);
-        }
-        for name in columns {
-            let Some(expr) = relation.column(name) else { continue };
-            let name = if prefix { format!("{}_{name}", relation.alias) } else { name.into() };
-            items.push(Item { name, expr, as_value: false, span });
-        }
-    }
-    Ok(())
-}
-
-/// The columns of `struct->*`.
-fn fields(catalog: &Catalog, from: &From, base: &ast::Expr, span: Span, items: &mut Vec<Item>) -> Result<(), Diagnostic> {
-    let expr = Binder::new(catalog, &from.scope, Clause::Select).value(base)?;
-    let SqlType::Struct(fields) = expr.ty().clone() else {
-        return Err(Diagnostic::at(span, "Only the fields of a STRUCT can be selected with ->*"));
-    };
-    for (i, (name, ty)) in fields.into_iter().enumerate() {
-        let expr = Expr::Field(Box::new(expr.clone()), i, ty);
-        items.push(Item { name, expr, as_value: false, span });
-    }
-    Ok(())
 }
 
 type Columns = Vec<NamedExpr>;
@@ -333,6 +218,7 @@ fn split(
     what: KeyOf,
     items: &[Item],
     sink: &str,
+    by_projection: bool,
 ) -> Result<(Columns, Columns), Diagnostic> {
     // For each key column: what it is, and its value.
     let wanted: Vec<(Vec<Expr>, Option<Expr>)> = match (keys, &from.key) {
@@ -346,7 +232,7 @@ fn split(
             vec![(columns.iter().filter_map(column).collect(), Some(value.clone()))]
         }
     };
-    let mut key = Columns::new();
+    let mut key: Vec<(usize, NamedExpr)> = Vec::new();
     let mut used = vec![false; items.len()];
     for (candidates, value) in &wanted {
         let chosen = candidates.iter().find_map(|c| {
@@ -362,14 +248,24 @@ fn split(
             let first = &items[places[0]];
             return Err(Diagnostic::at(
                 items[places[1]].span,
-                format!("The projection contains a key column (`{}`) more than once, aliased as: {}.", key_name(from, first), names.join(" and ")),
+                format!(
+                    "The projection contains a key column (`{}`) more than once, aliased as: {}.",
+                    key_name(from, first),
+                    names.join(" and ")
+                ),
             )
             .hint("AS_VALUE(…) makes a copy in the value"));
         }
         let item = &items[places[0]];
         used[places[0]] = true;
-        key.push(NamedExpr { name: item.name.clone(), expr: value.clone().unwrap_or_else(|| item.expr.clone()) });
+        let expr = value.clone().unwrap_or_else(|| item.expr.clone());
+        key.push((places[0], NamedExpr { name: item.name.clone(), expr }));
     }
+    // ksqlDB's newer planner orders the key as the projection does.
+    if by_projection {
+        key.sort_by_key(|(place, _)| *place);
+    }
+    let key = key.into_iter().map(|(_, column)| column).collect();
     let values = items.iter().zip(&used).filter(|(_, used)| !**used);
     let value = values.map(|(i, _)| NamedExpr { name: i.name.clone(), expr: i.expr.clone() }).collect();
     Ok((key, value))
@@ -387,7 +283,13 @@ fn key_name(from: &From, item: &Item) -> String {
     }
 }
 
-fn missing_key(from: &From, query: &Query, wanted: &[(Vec<Expr>, Option<Expr>)], what: KeyOf, sink: &str) -> Diagnostic {
+fn missing_key(
+    from: &From,
+    query: &Query,
+    wanted: &[(Vec<Expr>, Option<Expr>)],
+    what: KeyOf,
+    sink: &str,
+) -> Diagnostic {
     let text = |expr: &Expr, qualified: bool| match expr {
         Expr::Column(i, _) => from.scope.at(*i).map_or(String::new(), |(relation, column)| {
             if qualified {
@@ -420,39 +322,87 @@ fn missing_key(from: &From, query: &Query, wanted: &[(Vec<Expr>, Option<Expr>)],
         format!(
             "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\nThe query used to build `{sink}` must include the {kind}{} {} in its projection (eg, SELECT {example}...).",
             if several { "s" } else { "" },
-            names.join(join),
+            either(&names, join),
         ),
     )
 }
 
-/// The select list's place.
-pub(super) fn select_span(query: &Query) -> Span {
-    let span = |item: &SelectItem| match item {
-        SelectItem::All { span, .. } | SelectItem::AllFields { span, .. } => *span,
-        SelectItem::Expr { expr, alias } => alias.as_ref().map_or(expr.span, |a| expr.span.to(a.span)),
-    };
-    query.select.iter().map(span).reduce(Span::to).unwrap_or(query.span)
+/// `A, B or C`, and with " and " all of them so.
+fn either(names: &[String], join: &str) -> String {
+    match names {
+        [first @ .., last] if join == " or " && !first.is_empty() => format!("{}{join}{last}", first.join(", ")),
+        _ => names.join(join),
+    }
 }
 
 /// No name twice, and something in the value.
-pub(super) fn check_columns(key: &[NamedExpr], value: &[NamedExpr], purpose: Purpose<'_>, query: &Query) -> Result<(), Diagnostic> {
+pub(super) fn check_columns(
+    key: &[NamedExpr],
+    value: &[NamedExpr],
+    purpose: Purpose<'_>,
+    query: &Query,
+) -> Result<(), Diagnostic> {
     let span = select_span(query);
     for (what, columns) in [("key", key), ("value", value)] {
-        if let Some((i, column)) = columns.iter().enumerate().find(|(i, c)| columns[..*i].iter().any(|o| o.name == c.name)) {
+        if let Some((i, column)) =
+            columns.iter().enumerate().find(|(i, c)| columns[..*i].iter().any(|o| o.name == c.name))
+        {
             debug_assert!(i > 0);
-            return Err(Diagnostic::at(span, format!("Duplicate {what} columns found in schema: `{}` {}", column.name, column.expr.ty()))
-                .hint("give one of them another name with AS"));
+            return Err(Diagnostic::at(
+                span,
+                format!("Duplicate {what} columns found in schema: `{}` {}", column.name, column.expr.ty()),
+            )
+            .hint("give one of them another name with AS"));
         }
     }
     if let Some(column) = value.iter().find(|c| key.iter().any(|k| k.name == c.name)) {
-        return Err(Diagnostic::at(span, format!("Duplicate value columns found in schema: `{}` {}", column.name, column.expr.ty()))
-            .hint("give one of them another name with AS"));
+        return Err(Diagnostic::at(
+            span,
+            format!("Duplicate value columns found in schema: `{}` {}", column.name, column.expr.ty()),
+        )
+        .hint("give one of them another name with AS"));
     }
     if value.is_empty() && purpose != Purpose::Push {
         return Err(Diagnostic::at(span, "The projection contains no value columns.")
             .hint("AS_VALUE(…) makes a copy of a key column in the value"));
     }
     Ok(())
+}
+
+/// ksqlDB ends this message with the statement, every name written out.
+fn with_statement(mut error: Diagnostic, from: &From, query: &Query, name: &str, kind: &ViewKind) -> Diagnostic {
+    if !error.message.starts_with("Key format does not support schema") {
+        return error;
+    }
+    let mut names = Names::new(from);
+    let column = |q: Option<&Ident>, n: &Ident| from.scope.qualified(q, n);
+    let select = query.select.iter().map(|item| match item {
+        SelectItem::Expr { expr, alias } => {
+            let name = alias.as_ref().map_or_else(|| names.of(from, expr), |a| a.name.clone());
+            format!("{} {}", show(expr, &column), quoted(&name))
+        }
+        SelectItem::All { .. } | SelectItem::AllFields { .. } => "*".into(),
+    });
+    let select: Vec<String> = select.collect();
+    let relations: Vec<String> =
+        from.scope.relations.iter().map(|r| format!("{} {}", quoted(&r.name), quoted(&r.alias))).collect();
+    let what = if matches!(kind, ViewKind::Stream(_)) { "STREAM" } else { "TABLE" };
+    let mut text =
+        format!("CREATE {what} {} AS SELECT\n  {}\nFROM {}", quoted(name), select.join(",\n  "), relations.join(" "));
+    if let Some(filter) = &query.filter {
+        text.push_str(&format!("\nWHERE {}", show(filter, &column)));
+    }
+    for (clause, exprs) in [("GROUP BY", &query.group_by), ("PARTITION BY", &query.partition_by)] {
+        if !exprs.is_empty() {
+            let exprs: Vec<String> = exprs.iter().map(|e| show(e, &column)).collect();
+            text.push_str(&format!("\n{clause} {}", exprs.join(", ")));
+        }
+    }
+    if let Some(having) = &query.having {
+        text.push_str(&format!("\nHAVING {}", show(having, &column)));
+    }
+    error.message.push_str(&format!("\nStatement: {text}\nEMIT CHANGES"));
+    error
 }
 
 /// The topic that a view's changes are written to.
@@ -470,7 +420,10 @@ fn topic(
         format => format,
     };
     let key_format = if schema.key.is_empty() {
-        if let Some(span) = with.key_span.filter(|_| with.key_format.is_some_and(|f| f != Format::None) && with.key_span != with.value_span) {
+        if let Some(span) = with
+            .key_span
+            .filter(|_| with.key_format.is_some_and(|f| f != Format::None) && with.key_span != with.value_span)
+        {
             return Err(Diagnostic::at(span, "Key format specified for stream without key columns."));
         }
         Format::None
@@ -506,9 +459,18 @@ fn first_bound(expr: &ast::Expr) -> Option<Ident> {
     found
 }
 
-fn first_aggregate(query: &Query) -> Option<&ast::Expr> {
+pub(super) fn first_aggregate(query: &Query) -> Option<&ast::Expr> {
     query.select.iter().find_map(|item| match item {
         SelectItem::Expr { expr, .. } if contains_aggregate(expr) => Some(expr),
+        _ => None,
+    })
+}
+
+/// The first column without an aggregate in it, where another one has one.
+fn stranger(query: &Query) -> Option<&ast::Expr> {
+    first_aggregate(query)?;
+    query.select.iter().find_map(|item| match item {
+        SelectItem::Expr { expr, .. } if !contains_aggregate(expr) => Some(expr),
         _ => None,
     })
 }

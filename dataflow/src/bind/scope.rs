@@ -4,8 +4,8 @@ use super::show;
 use crate::plan::expr::Expr;
 use crate::row::{Column, SqlType};
 use crate::sql::ast::Ident;
-use crate::sql::nearest;
 use crate::sql::error::{Diagnostic, Span};
+use crate::sql::nearest;
 
 /// The streams and tables of a FROM clause, and the row that their columns make.
 #[derive(Clone, Debug, Default)]
@@ -77,17 +77,7 @@ impl Scope {
         if let Some(q) = qualifier
             && !self.relations.iter().any(|r| r.alias == q.name)
         {
-            let message = if clause == Clause::Select && self.is_single() {
-                format!("SELECT column '{}.{}' cannot be resolved.", q.name, name.name)
-            } else {
-                format!("'{}' is not a valid stream/table name or alias.", q.name)
-            };
-            let error = Diagnostic::at(q.span, message);
-            let aliases = self.relations.iter().map(|r| r.alias.as_str());
-            return Err(match nearest(&q.name, aliases.clone()) {
-                Some(other) => error.hint(format!("did you mean {other}?")),
-                None => error.hint(format!("FROM has {}", aliases.collect::<Vec<_>>().join(", "))),
-            });
+            return Err(self.stranger(q));
         }
         let relations = || self.relations.iter().filter(|r| qualifier.is_none_or(|q| q.name == r.alias));
         let found: Vec<(&Named, Expr)> = relations().filter_map(|r| Some((r, r.column(&name.name)?))).collect();
@@ -96,9 +86,24 @@ impl Scope {
             [] => self.pseudo(qualifier, name, clause),
             several => {
                 let names: Vec<String> = several.iter().map(|(r, _)| format!("{}.{}", r.alias, name.name)).collect();
-                Err(Diagnostic::at(name.span, format!("Column '{}' is ambiguous. Could be {}.", name.name, names.join(" or ")))
-                    .hint("write its stream's or table's name and a point before it"))
+                Err(Diagnostic::at(
+                    name.span,
+                    format!("Column '{}' is ambiguous. Could be {}.", name.name, names.join(" or ")),
+                )
+                .hint("write its stream's or table's name and a point before it"))
             }
+        }
+    }
+
+    /// What is said of a qualifier that FROM does not have.
+    pub(super) fn stranger(&self, qualifier: &Ident) -> Diagnostic {
+        let message =
+            format!("Failed to prepare statement: '{}' is not a valid stream/table name or alias.", qualifier.name);
+        let error = Diagnostic::at(qualifier.span, message);
+        let aliases = self.relations.iter().map(|r| r.alias.as_str());
+        match nearest(&qualifier.name, aliases.clone()) {
+            Some(other) => error.hint(format!("did you mean {other}?")),
+            None => error.hint(format!("FROM has {}", aliases.collect::<Vec<_>>().join(", "))),
         }
     }
 
@@ -115,7 +120,10 @@ impl Scope {
             _ => return Err(self.unknown(qualifier, name, clause)),
         };
         if relation.is_some_and(|r| !r.leads) {
-            return Err(Diagnostic::at(name.span, format!("weir does not support {} of the right side of a join", name.name)));
+            return Err(Diagnostic::at(
+                name.span,
+                format!("weir does not support {} of the right side of a join", name.name),
+            ));
         }
         Ok(expr)
     }
@@ -183,6 +191,12 @@ impl Named {
     /// How many columns it has in the row.
     pub(super) fn width(&self) -> usize {
         self.columns.len() + if self.windowed { BOUNDS.len() } else { 0 }
+    }
+
+    /// The names of its columns in the row.
+    pub(super) fn names(&self) -> Vec<String> {
+        let bounds = BOUNDS.into_iter().filter(|_| self.windowed).map(String::from);
+        self.columns.iter().map(|c| c.name.clone()).chain(bounds).collect()
     }
 
     /// The expression that reads one of its columns.

@@ -14,6 +14,12 @@ const RESERVED: [&str; 5] = ["ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTAR
 pub(super) fn create(catalog: &Catalog, session: &Session, create: &CreateSource) -> Result<Bound, Diagnostic> {
     let kind = if create.table { "table" } else { "stream" };
     let name = &create.name;
+    if create.source && create.or_replace {
+        return Err(Diagnostic::at(
+            name.span,
+            format!("Cannot add {kind} '{}': CREATE OR REPLACE is not supported on source {kind}s.", name.name),
+        ));
+    }
     if let Some(done) = exists(catalog, name, kind, create.or_replace, create.if_not_exists)? {
         return Ok(done);
     }
@@ -23,7 +29,8 @@ pub(super) fn create(catalog: &Catalog, session: &Session, create: &CreateSource
             .hint("add WITH (kafka_topic='…', value_format='json')"));
     };
     let (schema, headers) = columns(catalog, create)?;
-    let key_format = with.key_format_or(default_format(session, "ksql.persistence.default.format.key", Format::Kafka)?)?;
+    let key_format =
+        with.key_format_or(default_format(session, "ksql.persistence.default.format.key", Format::Kafka)?)?;
     let value_format = match (with.value_format, session.properties.get("ksql.persistence.default.format.value")) {
         (Some(format), _) => with.value_format_or(format)?,
         (None, Some(name)) => with.value_format_or(parse_format(name)?)?,
@@ -69,10 +76,16 @@ pub(super) fn exists(
 ) -> Result<Option<Bound>, Diagnostic> {
     let Some(entry) = catalog.get(&name.name) else { return Ok(None) };
     let other = entry.kind().to_ascii_lowercase();
-    let message =
-        format!("Cannot add {kind} '{}': A {other} with the same name already exists", name.name);
+    let read_only = entry.relation.is_read_only();
+    let message = format!("Cannot add {kind} '{}': A {other} with the same name already exists", name.name);
     if if_not_exists {
         return Ok(Some(Bound::Nothing(message)));
+    }
+    if or_replace && read_only {
+        return Err(Diagnostic::at(
+            name.span,
+            format!("Cannot add {kind} '{}': CREATE OR REPLACE is not supported on source {kind}s.", name.name),
+        ));
     }
     if or_replace && other == kind {
         return Ok(None);
@@ -111,13 +124,19 @@ fn columns(catalog: &Catalog, create: &CreateSource) -> Result<(Schema, Headers)
             ColumnRole::Key if create.table => {
                 return Err(Diagnostic::at(
                     name.span,
-                    format!("Column `{}` is a 'KEY' column: please use 'PRIMARY KEY' for tables.\nTables have PRIMARY KEYs, which are unique and NON NULL.\nStreams have KEYs, which have no uniqueness or NON NULL constraints.", name.name),
+                    format!(
+                        "Column `{}` is a 'KEY' column: please use 'PRIMARY KEY' for tables.\nTables have PRIMARY KEYs, which are unique and NON NULL.\nStreams have KEYs, which have no uniqueness or NON NULL constraints.",
+                        name.name
+                    ),
                 ));
             }
             ColumnRole::PrimaryKey if !create.table => {
                 return Err(Diagnostic::at(
                     name.span,
-                    format!("Column `{}` is a 'PRIMARY KEY' column: please use 'KEY' for streams.\nTables have PRIMARY KEYs, which are unique and NON NULL.\nStreams have KEYs, which have no uniqueness or NON NULL constraints.", name.name),
+                    format!(
+                        "Column `{}` is a 'PRIMARY KEY' column: please use 'KEY' for streams.\nTables have PRIMARY KEYs, which are unique and NON NULL.\nStreams have KEYs, which have no uniqueness or NON NULL constraints.",
+                        name.name
+                    ),
                 ));
             }
             ColumnRole::Key | ColumnRole::PrimaryKey => schema.key.push(entry),
@@ -154,17 +173,34 @@ pub(super) fn alter(
     if entry.is_table() != table {
         return Err(Diagnostic::at(
             name.span,
-            format!("Incompatible data source type is {}, but statement was ALTER {}", entry.kind(), if table { "TABLE" } else { "STREAM" }),
+            format!(
+                "Incompatible data source type is {}, but statement was ALTER {}",
+                entry.kind(),
+                if table { "TABLE" } else { "STREAM" }
+            ),
+        ));
+    }
+    if entry.relation.is_read_only() {
+        let kind = entry.kind().to_ascii_lowercase();
+        return Err(Diagnostic::at(
+            name.span,
+            format!("Cannot alter {kind} '{}': ALTER operations are not supported on source {kind}s.", name.name),
         ));
     }
     if !matches!(entry.relation, Relation::Source(_)) {
-        return Err(Diagnostic::at(name.span, format!("ALTER command is not supported for CREATE ... AS statements: {}", name.name))
-            .hint("use CREATE OR REPLACE with the new query"));
+        return Err(Diagnostic::at(
+            name.span,
+            format!("ALTER command is not supported for CREATE ... AS statements: {}", name.name),
+        )
+        .hint("use CREATE OR REPLACE with the new query"));
     }
     let mut added: Vec<Column> = Vec::new();
     for (column, ty) in columns {
         if entry.schema().columns().chain(&added).any(|c| c.name == column.name) {
-            return Err(Diagnostic::at(column.span, format!("Cannot add column `{}` to schema. A column with the same name already exists.", column.name)));
+            return Err(Diagnostic::at(
+                column.span,
+                format!("Cannot add column `{}` to schema. A column with the same name already exists.", column.name),
+            ));
         }
         added.push(Column { name: column.name.clone(), ty: types::resolve(catalog, ty)? });
     }

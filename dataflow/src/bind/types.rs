@@ -4,11 +4,23 @@ use super::Catalog;
 use crate::plan::Format;
 use crate::row::{Column, SqlType};
 use crate::sql::ast::{TypeKind, TypeName};
-use crate::sql::nearest;
 use crate::sql::error::Diagnostic;
+use crate::sql::nearest;
 
-const NAMES: [&str; 11] =
-    ["BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "VARCHAR", "BYTES", "DATE", "TIME", "TIMESTAMP"];
+const NAMES: [&str; 12] = [
+    "BOOLEAN",
+    "INT",
+    "INTEGER",
+    "BIGINT",
+    "DOUBLE",
+    "DECIMAL",
+    "STRING",
+    "VARCHAR",
+    "BYTES",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+];
 
 /// The type that a name means: one of the dialect's own, or a custom one.
 pub(super) fn resolve(catalog: &Catalog, ty: &TypeName) -> Result<SqlType, Diagnostic> {
@@ -49,7 +61,10 @@ pub(super) fn resolve(catalog: &Catalog, ty: &TypeName) -> Result<SqlType, Diagn
         TypeKind::Array(t) => SqlType::Array(boxed(t)?),
         TypeKind::Map(k, v) => SqlType::Map(boxed(k)?, boxed(v)?),
         TypeKind::Struct(fields) => SqlType::Struct(
-            fields.iter().map(|(n, t)| Ok((n.name.clone(), resolve(catalog, t)?))).collect::<Result<_, Diagnostic>>()?,
+            fields
+                .iter()
+                .map(|(n, t)| Ok((n.name.clone(), resolve(catalog, t)?)))
+                .collect::<Result<_, Diagnostic>>()?,
         ),
     })
 }
@@ -116,7 +131,9 @@ fn reason(format: Format, columns: &[Column], key: bool) -> Option<String> {
             list(columns, if key { "KEY" } else { "" })
         )),
         Format::None => None,
-        Format::Delimited { .. } => columns.iter().find(nested).map(unsupported),
+        Format::Delimited { .. } => {
+            columns.iter().find(nested).map(|c| format!("{}, column: `{}`", unsupported(c), c.name))
+        }
         Format::Kafka if columns.len() > 1 => Some(format!(
             "The 'KAFKA' format only supports a single field. Got: [{}]",
             list(columns, if key { "KEY" } else { "" })

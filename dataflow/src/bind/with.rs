@@ -5,8 +5,8 @@ use super::{Session, types};
 use crate::plan::{Format, KeyWindow, TimestampColumn};
 use crate::row::{Schema, SqlType};
 use crate::sql::ast::{Literal, Properties, Property};
-use crate::sql::nearest;
 use crate::sql::error::{Diagnostic, Span};
+use crate::sql::nearest;
 
 /// What a WITH clause says; what it leaves out is `None`.
 #[derive(Debug, Default)]
@@ -95,7 +95,8 @@ impl With {
                         .hint("leave it out"));
                 }
                 upper => {
-                    let error = Diagnostic::at(p.span, format!("Invalid config variable(s) in the WITH clause: {upper}"));
+                    let error =
+                        Diagnostic::at(p.span, format!("Invalid config variable(s) in the WITH clause: {upper}"));
                     let names = COMMON.into_iter().chain(SOURCES.into_iter().filter(|_| source));
                     return Err(match nearest(upper, names) {
                         Some(other) => error.hint(format!("did you mean {other}?")),
@@ -152,7 +153,10 @@ impl With {
             Format::Delimited { .. } => !wrap,
         };
         if !possible {
-            return refuse(format!("Format '{}' does not support 'WRAP_SINGLE_VALUE' set to '{wrap}'.", format_name(format)));
+            return refuse(format!(
+                "Format '{}' does not support 'WRAP_SINGLE_VALUE' set to '{wrap}'.",
+                format_name(format)
+            ));
         }
         if schema.value.len() != 1 {
             return refuse("'WRAP_SINGLE_VALUE' is only valid for single-field value schemas".into());
@@ -175,8 +179,9 @@ impl With {
         let ty = schema.columns().nth(column).map(|c| &c.ty);
         match (ty, &format) {
             (Some(SqlType::String), Some(pattern)) => {
-                crate::row::datetime::Pattern::new(pattern)
-                    .map_err(|message| Diagnostic::at(self.timestamp_format.as_ref().map_or(*span, |f| f.1), message))?;
+                crate::row::datetime::Pattern::new(pattern).map_err(|message| {
+                    Diagnostic::at(self.timestamp_format.as_ref().map_or(*span, |f| f.1), message)
+                })?;
             }
             (Some(SqlType::Bigint | SqlType::Timestamp), None) => {}
             (Some(SqlType::Bigint | SqlType::Timestamp), Some(_)) => {
@@ -186,7 +191,9 @@ impl With {
             _ => {
                 return Err(Diagnostic::at(
                     *span,
-                    format!("Timestamp column, `{name}`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified"),
+                    format!(
+                        "Timestamp column, `{name}`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified"
+                    ),
                 ));
             }
         }
@@ -265,7 +272,7 @@ pub(super) fn parse_format(name: &str) -> Result<Format, Diagnostic> {
         }
         _ => {
             let error = Diagnostic::new(format!("Unknown format: {name}"));
-            Err(match nearest(name, ["JSON", "DELIMITED", "KAFKA", "NONE"].into_iter()) {
+            Err(match nearest(name, ["JSON", "DELIMITED", "KAFKA", "NONE"]) {
                 Some(other) => error.hint(format!("did you mean {other}?")),
                 None => error.hint("use JSON, DELIMITED, KAFKA or NONE"),
             })
@@ -292,9 +299,7 @@ fn delimiter(p: &Property) -> Result<char, Diagnostic> {
         (Some(c), None) => Ok(c),
         _ if value.eq_ignore_ascii_case("TAB") => Ok('\t'),
         _ if value.eq_ignore_ascii_case("SPACE") => Ok(' '),
-        _ => invalid(format!(
-            "Invalid delimiter value: '{value}'. Delimiter must be a single character or TAB,SPACE"
-        )),
+        _ => invalid(format!("Invalid delimiter value: '{value}'. Delimiter must be a single character or TAB,SPACE")),
     }
 }
 
@@ -314,8 +319,8 @@ fn duration(p: &Property) -> Result<i64, Diagnostic> {
     let value = text(p)?;
     let mut words = value.split_whitespace();
     let number: Option<i64> = words.next().and_then(|n| n.parse().ok());
-    let unit = words.next().map(|u| u.to_ascii_uppercase());
-    let unit = match unit.as_deref().map(|u| u.strip_suffix('S').unwrap_or(u)) {
+    let said = words.next().map(|u| u.to_ascii_uppercase());
+    let unit = match said.as_deref().map(|u| u.strip_suffix('S').unwrap_or(u)) {
         Some("DAY") => Some(86_400_000),
         Some("HOUR") => Some(3_600_000),
         Some("MINUTE") => Some(60_000),
@@ -323,10 +328,17 @@ fn duration(p: &Property) -> Result<i64, Diagnostic> {
         Some("MILLISECOND") => Some(1),
         _ => None,
     };
+    let unknown = match (&said, unit) {
+        (Some(said), None) => format!(" Unknown time unit: '{said}'"),
+        _ => String::new(),
+    };
     match (number, unit, words.next()) {
         (Some(n), Some(unit), None) if n > 0 => Ok(n.saturating_mul(unit)),
-        _ => Err(Diagnostic::at(p.value_span, format!("Configuration WINDOW_SIZE is invalid: Invalid duration: '{value}'."))
-            .hint("write a number and a unit: '30 SECONDS'")),
+        _ => Err(Diagnostic::at(
+            p.value_span,
+            format!("Configuration WINDOW_SIZE is invalid: Invalid duration: '{value}'.{unknown}"),
+        )
+        .hint("write a number and a unit: '30 SECONDS'")),
     }
 }
 
@@ -335,17 +347,24 @@ fn window(ty: Option<(String, Span)>, size: Option<(i64, Span)>) -> Result<Optio
         (None, None) => Ok(None),
         (Some((ty, span)), size) => match (ty.as_str(), size) {
             ("SESSION", None) => Ok(Some(KeyWindow::Session)),
-            ("SESSION", Some((_, span))) => Err(Diagnostic::at(span, "'WINDOW_SIZE' should not be set for SESSION windows.")),
+            ("SESSION", Some((_, span))) => {
+                Err(Diagnostic::at(span, "'WINDOW_SIZE' should not be set for SESSION windows."))
+            }
             ("TUMBLING" | "HOPPING", Some((size, _))) => Ok(Some(KeyWindow::Time(size))),
             ("TUMBLING" | "HOPPING", None) => Err(Diagnostic::at(
                 span,
-                format!("{ty} windows require 'WINDOW_SIZE' to be provided in the WITH clause. For example: 'WINDOW_SIZE'='10 SECONDS'"),
+                format!(
+                    "{ty} windows require 'WINDOW_SIZE' to be provided in the WITH clause. For example: 'WINDOW_SIZE'='10 SECONDS'"
+                ),
             )),
-            _ => Err(Diagnostic::at(span, format!("Configuration WINDOW_TYPE is invalid: Unknown window type: '{ty}'"))
-                .hint("use TUMBLING, HOPPING or SESSION")),
+            _ => {
+                Err(Diagnostic::at(span, format!("Configuration WINDOW_TYPE is invalid: Unknown window type: '{ty}'"))
+                    .hint("use TUMBLING, HOPPING or SESSION"))
+            }
         },
         (None, Some((_, span))) => {
-            Err(Diagnostic::at(span, "'WINDOW_SIZE' is set, but 'WINDOW_TYPE' is not").hint("add WINDOW_TYPE='TUMBLING'"))
+            Err(Diagnostic::at(span, "'WINDOW_SIZE' is set, but 'WINDOW_TYPE' is not")
+                .hint("add WINDOW_TYPE='TUMBLING'"))
         }
     }
 }

@@ -143,9 +143,7 @@ fn join(near: &mut BTreeMap<i64, Touched>, arrival: &Arrival<'_>, gap: i64) -> u
     let (low, high) = (arrival.start.saturating_sub(gap), arrival.accum.time.saturating_add(gap));
     let met: Vec<i64> = near
         .values()
-        .filter(|t| {
-            t.start <= high && t.after.as_ref().is_some_and(|a| a.time >= low && a.time >= arrival.close)
-        })
+        .filter(|t| t.start <= high && t.after.as_ref().is_some_and(|a| a.time >= low && a.time >= arrival.close))
         .map(|t| t.start)
         .collect();
     let end = met.iter().filter_map(|s| near.get(s)?.after.as_ref().map(|a| a.time)).fold(arrival.accum.time, i64::max);
@@ -163,8 +161,7 @@ fn join(near: &mut BTreeMap<i64, Touched>, arrival: &Arrival<'_>, gap: i64) -> u
             session.delta = Some(Accum::dead());
         }
     }
-    let session =
-        near.entry(start).or_insert_with(|| Touched { start, before: None, after: None, delta: None });
+    let session = near.entry(start).or_insert_with(|| Touched { start, before: None, after: None, delta: None });
     match &mut session.after {
         Some(after) => after.plus_equals(&joined),
         None => session.after = Some(joined.clone()),

@@ -126,7 +126,8 @@ fn list(columns: &[Column]) -> String {
     columns.iter().map(|c| format!("`{}` {}", c.name, c.ty)).collect::<Vec<_>>().join(", ")
 }
 
-fn write_object(out: &mut Vec<u8>, columns: &[Column], values: &[Value]) {
+/// Appends `{"COLUMN":value,…}` of all columns.
+pub fn write_object(out: &mut Vec<u8>, columns: &[Column], values: &[Value]) {
     out.push(b'{');
     for (i, (column, value)) in columns.iter().zip(values).enumerate() {
         if i > 0 {

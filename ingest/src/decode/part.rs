@@ -39,6 +39,7 @@ pub(super) struct PartReader {
     time: Option<i64>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one for each part of a source")]
 enum Codec {
     /// A JSON object.
     Object(Box<ObjectReader>),

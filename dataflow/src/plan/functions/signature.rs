@@ -1,7 +1,7 @@
 //! Signatures: which types a function takes, which it gives, and which one a call means.
 
-use super::{ColumnFunction, Function, RowFunction, SIGNATURES, definitions, find};
-use crate::row::SqlType;
+use super::{Call, ColumnFunction, Function, RowFunction, SIGNATURES, definitions, find};
+use crate::row::{SqlType, Value};
 use std::fmt;
 
 /// A function of the dialect.
@@ -20,6 +20,23 @@ pub struct Definition {
 }
 
 impl Definition {
+    pub(super) const fn new(name: &'static str, description: &'static str, signatures: &'static [Signature]) -> Self {
+        Definition { name, aliases: &[], description, signatures, deterministic: true }
+    }
+
+    pub(super) const fn or(self, aliases: &'static [&'static str]) -> Self {
+        Definition { aliases, ..self }
+    }
+
+    /// Its name as ksqlDB writes it in messages: mostly in lower case.
+    fn shown(&self) -> String {
+        if ["COALESCE", "AS_VALUE", "IFNULL"].contains(&self.name) {
+            self.name.into()
+        } else {
+            self.name.to_lowercase()
+        }
+    }
+
     /// Its name and its aliases.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
@@ -36,6 +53,50 @@ pub struct Signature {
     pub returns: Returns,
     pub(crate) eval: RowFunction,
     pub(crate) columns: Option<ColumnFunction>,
+}
+
+impl Signature {
+    /// A form that is null where `eval` gives nothing.
+    pub(super) const fn new(
+        params: &'static [Parameter],
+        returns: Parameter,
+        eval: fn(&Call<'_>) -> Option<Value>,
+    ) -> Self {
+        Signature {
+            params,
+            variadic: false,
+            returns: Returns::Is(returns),
+            eval: RowFunction::Maybe(eval),
+            columns: None,
+        }
+    }
+
+    /// A form that can fail.
+    pub(super) const fn fallible(
+        params: &'static [Parameter],
+        returns: Parameter,
+        eval: fn(&Call<'_>) -> Result<Value, String>,
+    ) -> Self {
+        Signature {
+            params,
+            variadic: false,
+            returns: Returns::Is(returns),
+            eval: RowFunction::Try(eval),
+            columns: None,
+        }
+    }
+
+    pub(super) const fn variadic(self) -> Self {
+        Signature { variadic: true, ..self }
+    }
+
+    pub(super) const fn returning(self, f: fn(&[SqlType]) -> SqlType) -> Self {
+        Signature { returns: Returns::Of(f), ..self }
+    }
+
+    pub(super) const fn on_columns(self, f: ColumnFunction) -> Self {
+        Signature { columns: Some(f), ..self }
+    }
 }
 
 impl fmt::Debug for Signature {
@@ -180,9 +241,8 @@ fn fit(param: &Parameter, arg: Option<&SqlType>, letters: &mut Letters) -> Optio
         (P::Map(pk, pv), T::Map(k, v)) => {
             let (a, key) = fit(pk, Some(k), letters)?;
             let (b, value) = fit(pv, Some(v), letters)?;
-            let to = (key.is_some() || value.is_some()).then(|| {
-                T::Map(Box::new(key.unwrap_or((**k).clone())), Box::new(value.unwrap_or((**v).clone())))
-            });
+            let to = (key.is_some() || value.is_some())
+                .then(|| T::Map(Box::new(key.unwrap_or((**k).clone())), Box::new(value.unwrap_or((**v).clone()))));
             Some((a + b, to))
         }
         _ => None,
@@ -254,7 +314,15 @@ pub(super) fn resolve(name: &str, args: &[Option<SqlType>]) -> Result<Resolved, 
     }
     best.map(|(_, resolved)| resolved).ok_or_else(|| {
         let given: Vec<String> = args.iter().map(|t| t.as_ref().map_or("null".into(), ToString::to_string)).collect();
-        let mut message = format!("Function '{name}' does not accept parameters ({}).\nValid alternatives are:", given.join(", "));
+        let shown = definition.shown();
+        if !args.is_empty() && args.iter().all(Option::is_none) {
+            return format!(
+                "Function '{shown}' cannot be resolved due to ambiguous method parameters ({}).",
+                given.join(", ")
+            );
+        }
+        let mut message =
+            format!("Function '{shown}' does not accept parameters ({}).\nValid alternatives are:", given.join(", "));
         definition.signatures.iter().for_each(|s| message.push_str(&format!("\n{name}{s}")));
         message
     })
@@ -288,11 +356,8 @@ fn apply(signature: &Signature, args: &[Option<SqlType>]) -> Option<Applied> {
         cost += step;
         to.push(target);
     }
-    let types: Vec<SqlType> = args
-        .iter()
-        .zip(&to)
-        .map(|(arg, to)| to.clone().or_else(|| arg.clone()).unwrap_or(SqlType::String))
-        .collect();
+    let types: Vec<SqlType> =
+        args.iter().zip(&to).map(|(arg, to)| to.clone().or_else(|| arg.clone()).unwrap_or(SqlType::String)).collect();
     let ty = match signature.returns {
         Returns::Is(p) => concrete(&p, &letters, &types)?,
         Returns::Of(f) => f(&types),

@@ -1,5 +1,10 @@
 //! The patterns of Java's DateTimeFormatter: `yyyy-MM-dd'T'HH:mm:ss.SSSX` and the like, read and written.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "an operation names the few types and values that it takes; all others are refused or null"
+)]
+
 use super::{DAY_MS, zone_offset_at};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike};
 
@@ -19,7 +24,18 @@ enum Part {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
@@ -119,7 +135,10 @@ impl Pattern {
         let mut fields = Fields::default();
         match read(&self.parts, text, &mut fields) {
             Some("") => Ok(fields),
-            Some(rest) => Err(format!("Text '{text}' could not be parsed, unparsed text found at index {}", text.len() - rest.len())),
+            Some(rest) => Err(format!(
+                "Text '{text}' could not be parsed, unparsed text found at index {}",
+                text.len() - rest.len()
+            )),
             None => Err(cannot(text)),
         }
     }
@@ -185,7 +204,14 @@ fn compile(chars: &[char], at: &mut usize, optional: bool, pattern: &str) -> Res
 fn read<'t>(parts: &[Part], mut text: &'t str, fields: &mut Fields) -> Option<&'t str> {
     for (i, part) in parts.iter().enumerate() {
         text = match part {
-            Part::Text(expected) => text.strip_prefix(expected.as_str())?,
+            Part::Text(expected) => {
+                // As ksqlDB reads: in any case.
+                let head = text.get(..expected.len())?;
+                if !head.eq_ignore_ascii_case(expected) {
+                    return None;
+                }
+                &text[expected.len()..]
+            }
             Part::Optional(inner) => {
                 let mut trial = fields.clone();
                 match read(inner, text, &mut trial) {
@@ -251,7 +277,11 @@ fn read_field<'t>(letter: char, count: usize, text: &'t str, adjacent: usize, f:
         'y' | 'u' => {
             let (value, rest) = number(count)?;
             let year = if count == 2 { 2000 + value } else { value };
-            if letter == 'u' { f.year = Some(year) } else { f.year_of_era = Some(year) }
+            if letter == 'u' {
+                f.year = Some(year)
+            } else {
+                f.year_of_era = Some(year)
+            }
             Some(rest)
         }
         'M' | 'L' if count >= 3 => {
@@ -299,18 +329,22 @@ fn read_field<'t>(letter: char, count: usize, text: &'t str, adjacent: usize, f:
             Some(rest)
         }
         'X' | 'x' | 'Z' | 'O' => {
-            if let ('X' | 'Z', Some(rest)) = (letter, text.strip_prefix('Z')) {
+            if let ('X' | 'Z', Some(rest)) = (letter, text.strip_prefix(['Z', 'z'])) {
                 f.offset = Some(0);
                 return Some(rest);
             }
             let text = if letter == 'O' { text.strip_prefix("GMT")? } else { text };
-            let end = text.char_indices().skip(1).find(|(_, c)| !c.is_ascii_digit() && *c != ':').map_or(text.len(), |(i, _)| i);
+            let end = text
+                .char_indices()
+                .skip(1)
+                .find(|(_, c)| !c.is_ascii_digit() && *c != ':')
+                .map_or(text.len(), |(i, _)| i);
             f.offset = Some(super::zone_offset(&text[..end])?);
             Some(&text[end..])
         }
         'V' | 'z' | 'v' => {
             let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "/_+-:".contains(c))).unwrap_or(text.len());
-            let zone = &text[..end];
+            let zone = abbreviated(&text[..end]);
             zone_offset_at(zone, 0)?;
             f.zone = Some(zone.into());
             Some(&text[end..])
@@ -324,7 +358,7 @@ fn name<'t>(text: &'t str, names: &[&str], count: usize) -> Option<(usize, &'t s
     names.iter().enumerate().find_map(|(i, name)| {
         let name = if count <= 3 { &name[..3.min(name.len())] } else { name };
         let head = text.get(..name.len())?;
-        (head == name).then(|| (i, &text[name.len()..]))
+        head.eq_ignore_ascii_case(name).then(|| (i, &text[name.len()..]))
     })
 }
 
@@ -344,7 +378,9 @@ impl Fields {
         let (month, day) = (part(self.month)?, part(self.day)?);
         // Java's default resolver takes the month's last day for one that it does not have, up to 31.
         let fits = NaiveDate::from_ymd_opt(year, month, day);
-        fits.or_else(|| if day <= 31 { (28..day).rev().find_map(|d| NaiveDate::from_ymd_opt(year, month, d)) } else { None })
+        fits.or_else(|| {
+            if day <= 31 { (28..day).rev().find_map(|d| NaiveDate::from_ymd_opt(year, month, d)) } else { None }
+        })
     }
 
     fn time(&self) -> Option<NaiveTime> {
@@ -435,9 +471,36 @@ fn field_text(letter: char, count: usize, t: NaiveDateTime, offset: i64, zone: &
         'Z' if count == 5 => offset_text(offset, true, true, false),
         'Z' | 'O' if offset == 0 => "GMT".into(),
         'Z' | 'O' => format!("GMT{}", offset_text(offset, true, true, false)),
-        'V' | 'z' | 'v' => zone.into(),
+        'V' => zone.into(),
+        'z' | 'v' => {
+            let utc = t.and_utc().timestamp_millis() - offset;
+            abbreviation(zone, utc).unwrap_or_else(|| zone.into())
+        }
         other => return Err(format!("the pattern letter '{other}' is not supported")),
     })
+}
+
+/// The zone that a common abbreviation stands for.
+fn abbreviated(zone: &str) -> &str {
+    match zone {
+        "PST" | "PDT" | "PT" => "America/Los_Angeles",
+        "MST" | "MDT" => "America/Denver",
+        "CST" | "CDT" => "America/Chicago",
+        "EST" | "EDT" => "America/New_York",
+        "BST" => "Europe/London",
+        "CET" | "CEST" => "Europe/Paris",
+        "EET" | "EEST" => "Europe/Helsinki",
+        "JST" => "Asia/Tokyo",
+        other => other,
+    }
+}
+
+/// A zone's short name at a time: PDT, CET.
+fn abbreviation(zone: &str, utc_ms: i64) -> Option<String> {
+    use chrono_tz::OffsetName as _;
+    let tz: chrono_tz::Tz = zone.parse().ok()?;
+    let utc = DateTime::from_timestamp_millis(utc_ms)?.naive_utc();
+    tz.offset_from_utc_datetime(&utc).abbreviation().map(String::from)
 }
 
 fn offset_text(offset: i64, minutes: bool, colon: bool, minutes_if_any: bool) -> String {
@@ -477,11 +540,16 @@ mod tests {
 
     #[test]
     fn times_are_written_as_java_writes_them() {
-        let text = |pattern: &str, ms: i64, zone: &str| Pattern::new(pattern).and_then(|p| p.format_timestamp(ms, zone));
+        let text =
+            |pattern: &str, ms: i64, zone: &str| Pattern::new(pattern).and_then(|p| p.format_timestamp(ms, zone));
         assert_eq!(text("yyyy-MM-dd'T'HH:mm:ss.SSSXXX", DAY + 1, "UTC").as_deref(), Ok("2020-02-23T00:00:00.001Z"));
         assert_eq!(text("yyyy-MM-dd HH:mm:ss Z", DAY, "Europe/Berlin").as_deref(), Ok("2020-02-23 01:00:00 +0100"));
-        assert_eq!(text("EEE, d MMM yy 'at' h a", DAY + 13 * 3_600_000, "UTC").as_deref(), Ok("Sun, 23 Feb 20 at 1 PM"));
+        assert_eq!(
+            text("EEE, d MMM yy 'at' h a", DAY + 13 * 3_600_000, "UTC").as_deref(),
+            Ok("Sun, 23 Feb 20 at 1 PM")
+        );
         assert_eq!(text("EEEE MMMM ''D", DAY, "UTC").as_deref(), Ok("Sunday February '54"));
+        assert_eq!(text("HH zzz", DAY, "America/Los_Angeles").as_deref(), Ok("16 PST"));
         assert!(text("yyyy", DAY, "Nowhere/Land").is_err());
     }
 }
