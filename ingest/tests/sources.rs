@@ -153,7 +153,8 @@ fn read(source: &mut dyn Source, n: usize, is_log: bool) -> Vec<Got> {
     let since = Instant::now();
     let mut all = Vec::new();
     while all.len() < n || !source.at_end() {
-        assert!(since.elapsed() < PATIENCE, "{} of {n} records, at end: {}", all.len(), source.at_end());
+        let at = || (source.positions(), source.at_end());
+        assert!(since.elapsed() < PATIENCE, "{} of {n} records, positions and end: {:?}", all.len(), at());
         match poll(source, limit, is_log) {
             Some(records) => all.extend(records),
             None => std::thread::sleep(Duration::from_millis(2)),
@@ -254,6 +255,7 @@ fn reading_goes_on_at_a_position(topic: &mut dyn Topic) {
         head.extend(poll(source.as_mut(), limit, topic.is_log()).unwrap_or_default());
     }
     let positions = source.positions();
+    assert_eq!(positions.len(), topic.partitions() as usize);
     let rest = read(source.as_mut(), 60 - head.len(), topic.is_log());
     assert_eq!(sorted(of(&head).chain(of(&rest))), sorted(sent));
 

@@ -1,6 +1,7 @@
 //! The thread that looks for a topic and its partitions, so that no worker waits for a broker.
 
 use super::client::{Context, KafkaError};
+use super::topics::PartitionOffsets;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +11,12 @@ use std::thread::Thread;
 use std::time::Duration;
 
 /// What was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The topic is not there.
     NoTopic,
-    /// A partition: offsets of its first record and of its next. `initial`: it was there at the first look.
-    Partition { partition: u32, low: i64, high: i64, initial: bool },
-    /// All partitions that there are now have been told.
-    Complete,
+    /// The partitions that were not found before, all at once. `initial`: they were there at the first look.
+    Partitions { new: Vec<PartitionOffsets>, initial: bool },
 }
 
 /// A running search; it ends when this is dropped.
@@ -117,16 +116,15 @@ impl Search {
         let initial = !self.looked;
         let mut partitions: Vec<u32> = topic.partitions().iter().filter_map(|p| u32::try_from(p.id()).ok()).collect();
         partitions.sort_unstable();
-        for partition in partitions.into_iter().filter(|p| *p >= self.known).collect::<Vec<_>>() {
-            let (low, high) = consumer.fetch_watermarks(&self.topic, partition as i32, PATIENCE).map_err(error)?;
-            if self.sender.send(Found::Partition { partition, low, high, initial }).is_err() {
-                return Ok(());
-            }
-            self.known = partition + 1;
+        let mut new = Vec::new();
+        for partition in partitions.into_iter().filter(|p| *p >= self.known) {
+            let (first, next) = consumer.fetch_watermarks(&self.topic, partition as i32, PATIENCE).map_err(error)?;
+            new.push(PartitionOffsets { partition, first, next });
         }
+        self.known = new.last().map_or(self.known, |p| p.partition + 1);
         self.looked = true;
         // The reader is gone when this cannot be sent; the loop ends by the flag.
-        let _ = self.sender.send(Found::Complete);
+        let _ = self.sender.send(Found::Partitions { new, initial });
         Ok(())
     }
 }
