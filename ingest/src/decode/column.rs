@@ -127,32 +127,26 @@ impl ColumnBuilder {
         let nulls = self.nulls.finish();
         match self.cells {
             Cells::Boolean(v) => Arc::new(BooleanArray::new(BooleanBuffer::from(v), nulls)),
-            Cells::Int(v) => {
-                let v = ScalarBuffer::from(v);
-                match self.ty {
-                    SqlType::Date => Arc::new(Date32Array::new(v, nulls)),
-                    SqlType::Time => Arc::new(Time32MillisecondArray::new(v, nulls)),
-                    _ => Arc::new(Int32Array::new(v, nulls)),
-                }
+            Cells::Int(v) if self.ty == SqlType::Date => Arc::new(Date32Array::new(ScalarBuffer::from(v), nulls)),
+            Cells::Int(v) if self.ty == SqlType::Time => {
+                Arc::new(Time32MillisecondArray::new(ScalarBuffer::from(v), nulls))
             }
-            Cells::Long(v) => {
-                let v = ScalarBuffer::from(v);
-                match self.ty {
-                    SqlType::Timestamp => Arc::new(TimestampMillisecondArray::new(v, nulls)),
-                    _ => Arc::new(Int64Array::new(v, nulls)),
-                }
+            Cells::Int(v) => Arc::new(Int32Array::new(ScalarBuffer::from(v), nulls)),
+            Cells::Long(v) if self.ty == SqlType::Timestamp => {
+                Arc::new(TimestampMillisecondArray::new(ScalarBuffer::from(v), nulls))
             }
+            Cells::Long(v) => Arc::new(Int64Array::new(ScalarBuffer::from(v), nulls)),
             Cells::Double(v) => Arc::new(Float64Array::new(ScalarBuffer::from(v), nulls)),
             Cells::Decimal(v) => {
                 let array = Decimal128Array::new(ScalarBuffer::from(v), nulls);
                 Arc::new(array.with_data_type(self.ty.arrow()))
             }
             Cells::Bytes(ends, bytes) => {
-                let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
-                let bytes = Buffer::from_vec(bytes);
-                match self.ty {
-                    SqlType::Bytes => Arc::new(BinaryArray::new(ends, bytes, nulls)),
-                    _ => Arc::new(StringArray::new(ends, bytes, nulls)),
+                let (ends, bytes) = (OffsetBuffer::new(ScalarBuffer::from(ends)), Buffer::from_vec(bytes));
+                if self.ty == SqlType::Bytes {
+                    Arc::new(BinaryArray::new(ends, bytes, nulls))
+                } else {
+                    Arc::new(StringArray::new(ends, bytes, nulls))
                 }
             }
             Cells::Nested(v) => packed::column(&self.ty, v.iter()),

@@ -42,7 +42,7 @@ pub(super) struct PartReader {
 #[allow(clippy::large_enum_variant, reason = "there is one for each part of a source")]
 enum Codec {
     /// A JSON object.
-    Object(ObjectReader),
+    Object(Box<ObjectReader>),
     /// One JSON value.
     Bare,
     Delimited(char),
@@ -82,7 +82,7 @@ impl PartReader {
         let codec = match format {
             Format::Json if bare => Codec::Bare,
             Format::Json if names.is_empty() && part == Part::Key => Codec::Nothing,
-            Format::Json => Codec::Object(ObjectReader::new(names)),
+            Format::Json => Codec::Object(Box::new(ObjectReader::new(names))),
             Format::Delimited { delimiter } => Codec::Delimited(delimiter),
             Format::Kafka => Codec::Kafka,
             Format::None => Codec::Nothing,
@@ -235,14 +235,16 @@ fn push_primitive(builder: Option<&mut ColumnBuilder>, ty: &SqlType, bytes: &[u8
     let Some(builder) = builder else {
         return primitive::value(ty, bytes).map(|_| ());
     };
-    match &mut builder.cells {
-        // By far the most frequent key, without a value between.
-        Cells::Bytes(ends, all) if *ty == SqlType::String && bytes.is_ascii() => {
-            push_bytes(ends, all, bytes);
-            builder.nulls.append_non_null();
-        }
-        _ => builder.push(primitive::value(ty, bytes)?),
+    // By far the most frequent key, without a value between.
+    if let Cells::Bytes(ends, all) = &mut builder.cells
+        && *ty == SqlType::String
+        && bytes.is_ascii()
+    {
+        push_bytes(ends, all, bytes);
+        builder.nulls.append_non_null();
+        return Ok(());
     }
+    builder.push(primitive::value(ty, bytes)?);
     Ok(())
 }
 

@@ -25,10 +25,12 @@ pub trait Source: Send {
     /// there are no records.
     fn poll(&mut self, limit: Limit) -> Result<Option<RecordBatch>, SourceError>;
 
-    /// Where reading goes on in each partition that was found so far: behind the last batch that was returned.
+    /// Where reading goes on in each partition that was found so far: behind the last batch that was returned. Once there
+    /// was a batch, these are all partitions of this worker but those that are added later.
     fn positions(&self) -> Vec<Position>;
 
-    /// Goes on from there. A partition that was not found yet starts there when it is.
+    /// Goes on from there. A partition that was not found yet starts there when it is; one that no position is given for
+    /// is new then, and read from its beginning.
     fn seek(&mut self, position: Position);
 
     /// True when all that the topic had when it was last looked at has been returned. For a file that is for good.

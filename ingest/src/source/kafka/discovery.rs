@@ -1,6 +1,7 @@
 //! The thread that looks for a topic and its partitions, so that no worker waits for a broker.
 
 use super::client::{Context, KafkaError};
+use super::topics::PartitionOffsets;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +11,12 @@ use std::thread::Thread;
 use std::time::Duration;
 
 /// What was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// The topic is not there.
     NoTopic,
-    /// A partition: offsets of its first record and of its next. `initial`: it was there when the topic was seen first.
-    Partition { partition: u32, low: i64, high: i64, initial: bool },
-    /// All partitions that there are now have been told.
-    Complete,
+    /// The partitions that were not found before, all at once. `initial`: they were there at the first look.
+    Partitions { new: Vec<PartitionOffsets>, initial: bool },
 }
 
 /// A running search; it ends when this is dropped.
@@ -43,7 +42,7 @@ impl Discovery {
             stop: Arc::clone(&stop),
             sender,
             known: 0,
-            seen: false,
+            looked: false,
             topic: topic.clone(),
         };
         let thread = std::thread::Builder::new()
@@ -73,8 +72,8 @@ struct Search {
     sender: Sender<Found>,
     /// Partitions told so far.
     known: u32,
-    /// The topic was seen once.
-    seen: bool,
+    /// The first look is over: partitions that are found now are new.
+    looked: bool,
 }
 
 impl Search {
@@ -85,8 +84,13 @@ impl Search {
             };
             let wait = match self.look(&consumer) {
                 Ok(()) => LOOK_AGAIN,
-                Err(KafkaError::UnknownTopic(_)) if self.sender.send(Found::NoTopic).is_ok() => LOOK,
-                Err(KafkaError::UnknownTopic(_)) => return,
+                Err(KafkaError::UnknownTopic(_)) => {
+                    self.looked = true;
+                    if self.sender.send(Found::NoTopic).is_err() {
+                        return;
+                    }
+                    LOOK
+                }
                 Err(error @ (KafkaError::Client(_) | KafkaError::Request { .. } | KafkaError::TopicExists(_))) => {
                     consumer.context().warn("discovery", &self.topic, &error.to_string());
                     LOOK
@@ -109,19 +113,18 @@ impl Search {
             }
             _ => return Err(KafkaError::UnknownTopic(self.topic.clone())),
         };
-        let initial = !self.seen;
+        let initial = !self.looked;
         let mut partitions: Vec<u32> = topic.partitions().iter().filter_map(|p| u32::try_from(p.id()).ok()).collect();
         partitions.sort_unstable();
-        for partition in partitions.into_iter().filter(|p| *p >= self.known).collect::<Vec<_>>() {
-            let (low, high) = consumer.fetch_watermarks(&self.topic, partition as i32, PATIENCE).map_err(error)?;
-            if self.sender.send(Found::Partition { partition, low, high, initial }).is_err() {
-                return Ok(());
-            }
-            self.known = partition + 1;
+        let mut new = Vec::new();
+        for partition in partitions.into_iter().filter(|p| *p >= self.known) {
+            let (first, next) = consumer.fetch_watermarks(&self.topic, partition as i32, PATIENCE).map_err(error)?;
+            new.push(PartitionOffsets { partition, first, next });
         }
-        self.seen = true;
+        self.known = new.last().map_or(self.known, |p| p.partition + 1);
+        self.looked = true;
         // The reader is gone when this cannot be sent; the loop ends by the flag.
-        let _ = self.sender.send(Found::Complete);
+        let _ = self.sender.send(Found::Partitions { new, initial });
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::client::{Context, KafkaConfig, KafkaError};
 use super::discovery::{Discovery, Found};
+use super::topics::PartitionOffsets;
 use crate::record::{Record, RecordBatch, Slice};
 use crate::source::{Limit, Position, Share, Source, SourceError, Start};
 use bytes::Bytes;
@@ -50,7 +51,7 @@ struct Filling {
 }
 
 impl KafkaSource {
-    /// Starts to look for the topic. A partition that is added later is read from its beginning.
+    /// Starts to look for the topic. A topic or partition that comes later is read from its beginning.
     ///
     /// # Errors
     /// When librdkafka does not take the properties.
@@ -74,24 +75,23 @@ impl KafkaSource {
     fn assign_found(&mut self) -> Result<(), SourceError> {
         let mut positions = Vec::new();
         for found in self.discovery.found() {
-            match found {
-                Found::NoTopic | Found::Complete => self.complete = true,
-                Found::Partition { partition, low, high, initial } => {
-                    if !self.share.has(u64::from(partition)) || self.partitions.contains_key(&partition) {
-                        continue;
-                    }
-                    let offset = if initial && self.start == Start::Latest { high } else { low };
+            self.complete = true;
+            let Found::Partitions { new, initial } = found else {
+                continue;
+            };
+            for PartitionOffsets { partition, first, next } in new {
+                if self.share.has(u64::from(partition)) {
+                    let offset = if initial && self.start == Start::Latest { next } else { first };
                     let from = Position { partition, offset, sequence: 0 };
-                    let from = self.sought.remove(&partition).unwrap_or(from);
-                    positions.push((from, high));
+                    positions.push((self.sought.remove(&partition).unwrap_or(from), next));
                 }
             }
         }
         if !positions.is_empty() {
             let list: Vec<Position> = positions.iter().map(|p| p.0).collect();
             self.assign(&list)?;
-            for (position, high) in positions {
-                let at_end = position.offset >= high;
+            for (position, next) in positions {
+                let at_end = position.offset >= next;
                 let partition =
                     Partition { position, sequence: position.sequence, at_end, high, filling: Filling::default() };
                 self.partitions.insert(position.partition, partition);
@@ -179,6 +179,8 @@ impl Source for KafkaSource {
     }
 
     fn seek(&mut self, position: Position) {
+        // A run that goes on: a partition without a position came after that was saved.
+        self.start = Start::Earliest;
         let Some(partition) = self.partitions.get_mut(&position.partition) else {
             self.sought.insert(position.partition, position);
             return;
