@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use weir_dataflow::plan::query::RowQuery;
 use weir_dataflow::plan::{Source, View};
@@ -23,6 +23,7 @@ pub enum Offset {
 }
 
 /// One thing that all workers do, in one order.
+#[allow(clippy::large_enum_variant, reason = "commands are few, and none of them waits in numbers")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
     /// Several, at once: what a script installs reads its topics together, from their first record on.
@@ -88,6 +89,15 @@ pub struct Workers {
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
+/// Wakes all who wait for an answer when the workers' end of the line is gone: there will be none.
+struct Closing(Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 /// The workers' end of the line: worker 0 takes commands and hands in answers.
 pub struct Line {
     /// Commands to put into the Sequencer.
@@ -108,12 +118,12 @@ impl Workers {
     pub fn new(peers: usize, wake: Arc<dyn Fn() + Send + Sync>) -> (Workers, Line) {
         let (commands, receiver) = std::sync::mpsc::channel();
         let pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>> = Arc::default();
-        let answers = Arc::clone(&pending);
+        let answers = Closing(Arc::clone(&pending));
         let answer = move |answer: Answer| {
             let id = match &answer {
                 Answer::Rows(id, _) | Answer::Done(id) | Answer::Changes(id, _) | Answer::Failed(id, _) => *id,
             };
-            if let Ok(pending) = answers.lock()
+            if let Ok(pending) = answers.0.lock()
                 && let Some(asker) = pending.get(&id)
             {
                 let _ = asker.send(answer);
@@ -125,8 +135,15 @@ impl Workers {
 
     /// Sends a command that has no answer.
     pub fn send(&self, command: Command) {
-        let _ = self.commands.send(command);
+        if self.commands.send(command).is_err() {
+            drop(Closing(Arc::clone(&self.pending)));
+        }
         (self.wake)();
+    }
+
+    /// False when the workers have ended: nothing is done any more.
+    pub fn is_alive(&self) -> bool {
+        self.commands.send(Command::Group(Vec::new())).is_ok()
     }
 
     fn request(&self) -> (u64, mpsc::UnboundedReceiver<Answer>) {
@@ -173,9 +190,17 @@ impl Workers {
 
     /// Subscribes to a view or a declared source.
     pub fn subscribe(&self, input: &str, snapshot: bool) -> Subscription {
+        let (subscription, command) = self.subscription(input, snapshot);
+        self.send(command);
+        subscription
+    }
+
+    /// A subscription that begins when the command is sent: in a group with the view's installation, so that it
+    /// misses nothing.
+    pub fn subscription(&self, input: &str, snapshot: bool) -> (Subscription, Command) {
         let (id, answers) = self.request();
-        self.send(Command::Subscribe { id, input: input.into(), snapshot });
-        Subscription { id, answers, workers: self.clone() }
+        let command = Command::Subscribe { id, input: input.into(), snapshot };
+        (Subscription { id, answers, workers: self.clone() }, command)
     }
 }
 

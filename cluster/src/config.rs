@@ -81,7 +81,7 @@ pub enum ConfigError {
     #[error("--rate '{0}' is not {1}")]
     Rate(String, &'static str),
     /// `--chunk-bytes` too small.
-    #[error("--chunk-bytes {0} is too small: at least 4096")]
+    #[error("--chunk-bytes {0} is too small: at least 1")]
     Chunk(usize),
     /// `--max-body 0` and its like.
     #[error("{0} must be at least 1")]
@@ -300,7 +300,7 @@ impl ReplayConfig {
             }
             topics.push((name.to_owned(), PathBuf::from(file)));
         }
-        if args.chunk_bytes < 4096 {
+        if args.chunk_bytes < 1 {
             return Err(ConfigError::Chunk(args.chunk_bytes));
         }
         let streams = match args.streams.as_str() {

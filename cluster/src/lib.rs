@@ -6,6 +6,17 @@ pub mod config;
 
 pub mod command;
 pub mod mesh;
+pub mod worker;
 
+pub mod connect;
+pub mod http;
+pub mod intake;
+
+pub mod serve;
+pub mod demo;
+pub mod replay;
+pub mod generate;
+
+pub mod clock;
 pub mod metrics;
 pub mod processing_log;

@@ -1,3 +1,64 @@
-//! `weir`.
+//! `weir`: reads the command line and hands over.
+//!
+//! Exit status: 0 done, 1 the work failed (why, on stderr), 2 the command line is wrong.
 
-fn main() {}
+use clap::Parser;
+use std::io::Write;
+use std::process::ExitCode;
+use weir_cluster::args::{Args, CheckArgs, GenerateArgs, Verb};
+use weir_cluster::config::{ConfigError, ReplayConfig, ServeConfig};
+use weir_cluster::intake::script;
+use weir_cluster::replay::{self, Replay};
+use weir_cluster::{demo, generate, serve};
+use weir_dataflow::bind::{Bound, Catalog};
+
+/// Freed memory stays with the process for a while: a batch's memory is the next one's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(&Args::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let wrong_command_line = error.downcast_ref::<ConfigError>().is_some();
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::from(if wrong_command_line { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(verb: &Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Demo(args) => block_on(serve::serve(ServeConfig::demo(args, demo::scripts())?)),
+        Verb::Run(args) => block_on(serve::serve(ServeConfig::run(args)?)),
+        Verb::Replay(args) => {
+            let summary = replay::run(Replay::new(&ReplayConfig::new(args)?)?)?;
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&summary)?)?;
+            Ok(())
+        }
+        Verb::Check(args) => check(args),
+        Verb::Generate(args) => make(args),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
+}
+
+/// The plan of each view.
+fn check(args: &CheckArgs) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for bound in script::bind_texts(&Catalog::default(), &script::texts(&args.scripts)?)? {
+        if let Bound::View(view) | Bound::Insert(view) = bound {
+            writeln!(out, "{view}\n")?;
+        }
+    }
+    Ok(())
+}
+
+fn make(args: &GenerateArgs) -> anyhow::Result<()> {
+    generate::run(args)
+}

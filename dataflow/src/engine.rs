@@ -11,8 +11,8 @@ use crate::render::group::{self, Grouping};
 use crate::render::keyed::{self, Kept, Selection, Shape, Windows};
 use crate::render::port::{Flow, Inlet, Outlet};
 use crate::render::windows::Hops;
-use crate::render::{lookup, steps, tables, Reports, SharedReports, TableChange};
-use crate::row::{packed, Batch, Schema};
+use crate::render::{Reports, SharedReports, TableChange, lookup, steps, tables};
+use crate::row::{Batch, Schema, packed};
 use crate::time::WindowSpec;
 use crate::views::change::{ChangeBatch, Row};
 use crate::views::{peek, subscribe};
@@ -25,6 +25,9 @@ use timely::worker::Worker;
 
 /// Where a subscription's changes go.
 pub type Deliver = Box<dyn FnMut(ChangeBatch)>;
+
+/// What looks at a stream's batches.
+pub type Tap = Box<dyn FnMut(&Batch)>;
 
 /// Records of a stream's output that are kept for those who come later.
 const RECENT: usize = 50_000;
@@ -59,8 +62,10 @@ struct Node {
     split: bool,
     /// Columns of the input named first that it reads; `None`: all.
     reads: Option<Vec<usize>>,
-    /// Rows that came out of it on this worker.
+    /// Rows that came out of it on this worker, since they were last asked for.
     rows: u64,
+    /// Looks at a stream's batches.
+    tap: Option<Tap>,
 }
 
 /// How an engine runs.
@@ -112,9 +117,17 @@ impl Engine {
         self.nodes.get(name).map(|n| &n.schema)
     }
 
-    /// Rows (streams) or changes that came out of each view on this worker, by name.
-    pub fn row_counts(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.nodes.iter().map(|(name, node)| (name.as_str(), node.rows))
+    /// Rows (streams) or changes (tables that somebody listens to) that came out of each node on this worker since the
+    /// last call, by name.
+    pub fn take_row_counts(&mut self) -> Vec<(String, u64)> {
+        self.nodes.iter_mut().map(|(name, node)| (name.clone(), std::mem::take(&mut node.rows))).collect()
+    }
+
+    /// Shows every batch that comes out of a stream view on this worker from now on.
+    pub fn tap(&mut self, name: &str, tap: Tap) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.tap = Some(tap);
+        }
     }
 
     /// Adds a declared source. `split`: its partitions are dealt out to several workers, batch by batch.
@@ -150,6 +163,7 @@ impl Engine {
             split,
             reads: None,
             rows: 0,
+            tap: None,
         };
         self.add(source.name.clone(), node);
     }
@@ -159,10 +173,7 @@ impl Engine {
     /// # Errors
     /// It reads something that is not there, or asks for what the engine does not do.
     pub fn install(&mut self, worker: &mut Worker, view: &View, replay: bool) -> Result<(), String> {
-        let pipeline = match &view.kind {
-            ViewKind::Stream(p) | ViewKind::Table(p) => p,
-            ViewKind::Aggregate(a) => &a.input,
-        };
+        let pipeline = view.pipeline();
         let input = self.nodes.get(&pipeline.input).ok_or_else(|| format!("'{}' is not there", pipeline.input))?;
         let table_input = input.kept.is_some();
         let (input_schema, split) = (input.schema.clone(), input.split);
@@ -194,7 +205,7 @@ impl Engine {
         });
         let node = Node {
             schema: view.schema.clone(),
-            windowed: matches!(&view.kind, ViewKind::Aggregate(a) if a.window.is_some()),
+            windowed: view.is_windowed(),
             dataflow: Some(dataflow),
             inputs: built.inputs,
             out: built.out,
@@ -204,6 +215,7 @@ impl Engine {
             split,
             reads: Some(pipeline.columns.clone()),
             rows: 0,
+            tap: None,
         };
         self.add(view.name.clone(), node);
         self.prime(&view.name, replay);
@@ -251,6 +263,7 @@ impl Engine {
             split: false,
             reads: None,
             rows: 0,
+            tap: None,
         };
         self.add(name.to_owned(), node);
         self.prime(name, snapshot);
@@ -393,6 +406,9 @@ impl Engine {
                     let (frontier, items) = (outlet.frontier(), outlet.take());
                     for (epoch, batch) in &items {
                         node.rows += batch.len() as u64;
+                        if let Some(tap) = &mut node.tap {
+                            tap(batch);
+                        }
                         if keep_recent && !batch.is_empty() {
                             node.recent_records += batch.len();
                             node.recent.push_back((*epoch, batch.clone()));
@@ -516,11 +532,8 @@ fn build(
             Built { inputs, out: Out::Batches(out), kept: None }
         }
         ViewKind::Aggregate(aggregate) => {
-            let grouping = Grouping {
-                group: aggregate.group.clone(),
-                calls: aggregate.calls.clone(),
-                window: aggregate.window,
-            };
+            let grouping =
+                Grouping { group: aggregate.group.clone(), calls: aggregate.calls.clone(), window: aggregate.window };
             let parcels = if aggregate.retracts {
                 let (inlet, changes) = Inlet::new(scope, frontier);
                 inputs.push((aggregate.input.input.clone(), Port::Changes(inlet)));

@@ -38,3 +38,10 @@ pub struct RecordBatch {
     /// Headers of record `i` as (record, name, value); empty when there is none.
     pub headers: Vec<(u32, String, Option<Bytes>)>,
 }
+
+impl RecordBatch {
+    /// The bytes of a key or value; none when the slice is not of this batch.
+    pub fn slice(&self, slice: Slice) -> &[u8] {
+        self.bytes.get(slice.start as usize..slice.end as usize).unwrap_or_default()
+    }
+}

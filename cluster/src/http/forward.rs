@@ -82,9 +82,9 @@ async fn forward(
                 () = sender.closed() => None,
                 _ = stop.wait_for(|stop| *stop) => None,
             };
-            match piece {
-                Some(Ok(piece)) if sender.send(piece).await.is_ok() => {}
-                _ => break,
+            let Some(Ok(piece)) = piece else { break };
+            if sender.send(piece).await.is_err() {
+                break;
             }
         }
     });

@@ -1,9 +1,9 @@
 //! `POST /ksql`: statements.
 
+use super::Site;
 use super::query::KsqlRequest;
 use super::reply::{self, Response};
 use super::request::Request;
-use super::Site;
 use crate::intake::failure::{Code, Failure};
 use crate::intake::session::Session;
 use std::sync::Arc;
@@ -17,7 +17,9 @@ pub(super) async fn ksql(site: &Arc<Site>, request: &mut Request) -> Result<Resp
     let task = tokio::spawn(async move { intake.execute(&body.ksql, &mut session).await });
     let entities = match tokio::time::timeout(site.limits.request, task).await {
         Ok(Ok(result)) => result?,
-        Ok(Err(ended)) => return Err(Failure::request(Code::Server, format!("the statement was not finished: {ended}"))),
+        Ok(Err(ended)) => {
+            return Err(Failure::request(Code::Server, format!("the statement was not finished: {ended}")));
+        }
         Err(_) => {
             let seconds = site.limits.request.as_secs();
             let message = format!("the statement was not finished within {seconds} s (--request-timeout); it goes on");

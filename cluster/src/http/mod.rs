@@ -18,8 +18,8 @@ use crate::connect::Connectors;
 use crate::intake::Intake;
 use crate::intake::failure::{Code, Failure};
 use crate::metrics::Metrics;
-use bytes::Buf;
-use futures_util::stream::StreamExt;
+use bytes::{Buf, Bytes};
+use futures_util::stream::{BoxStream, Stream, StreamExt};
 use reply::Response;
 use request::Request;
 use std::convert::Infallible;
@@ -74,13 +74,20 @@ pub async fn serve(site: Arc<Site>, role: Role, listener: TcpListener, mut stop:
 fn requests() -> impl Filter<Extract = (Request,), Error = warp::Rejection> + Clone {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method().and(warp::path::full()).and(query).and(warp::header::headers_cloned()).and(warp::body::stream()).map(
-        |method, path: FullPath, query, headers: HeaderMap, body| {
-            let body = futures_util::StreamExt::map(body, |piece: Result<_, warp::Error>| {
-                piece.map(|mut piece| { let mut piece = piece; piece.copy_to_bytes(piece.remaining()) })
-            });
-            Request { method, path: path.as_str().into(), query, headers, body: body.boxed() }
+        |method, path: FullPath, query, headers: HeaderMap, body| Request {
+            method,
+            path: path.as_str().into(),
+            query,
+            headers,
+            body: pieces(body),
         },
     )
+}
+
+fn pieces<B: Buf + 'static>(
+    body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+) -> BoxStream<'static, Result<Bytes, warp::Error>> {
+    body.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining()))).boxed()
 }
 
 async fn respond(site: &Arc<Site>, role: Role, mut request: Request) -> Response {

@@ -217,9 +217,8 @@ impl Writer {
 
 /// ``​`ID` STRING KEY, `COUNT` BIGINT``.
 fn schema_text(columns: &[(Column, bool)]) -> String {
-    let column = |(column, key): &(Column, bool)| {
-        format!("`{}` {}{}", column.name, column.ty, if *key { " KEY" } else { "" })
-    };
+    let column =
+        |(column, key): &(Column, bool)| format!("`{}` {}{}", column.name, column.ty, if *key { " KEY" } else { "" });
     columns.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
@@ -250,6 +249,7 @@ mod tests {
             for event in events {
                 sender.send(event).await.unwrap();
             }
+            drop(sender);
             let column = |name: &str, ty| Column { name: name.into(), ty };
             let columns = vec![(column("K", SqlType::String), true), (column("N", SqlType::Double), false)];
             let answer = RowAnswer { id: "q".into(), columns, kind, events: receiver };

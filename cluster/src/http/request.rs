@@ -47,8 +47,8 @@ impl Request {
         let read = async {
             let mut all = BytesMut::new();
             while let Some(piece) = self.body.next().await {
-                let piece =
-                    piece.map_err(|e| Failure::request(Code::BadRequest, format!("the request's body broke off: {e}")))?;
+                let piece = piece
+                    .map_err(|e| Failure::request(Code::BadRequest, format!("the request's body broke off: {e}")))?;
                 if all.len() + piece.len() > limits.body {
                     let message = format!("the request's body is larger than {} bytes (--max-body)", limits.body);
                     return Err(Failure::request(Code::TooLarge, message));

@@ -493,11 +493,7 @@ mod tests {
         let entity = Entity {
             body: Body::CurrentStatus {
                 command_id: "stream/`X`/create".into(),
-                command_status: CommandStatus {
-                    status: "SUCCESS",
-                    message: "Stream created".into(),
-                    query_id: None,
-                },
+                command_status: CommandStatus { status: "SUCCESS", message: "Stream created".into(), query_id: None },
                 command_sequence_number: 3,
             },
             statement: "CREATE STREAM X …;".into(),

@@ -84,7 +84,10 @@ impl Accum {
 impl Part {
     /// Of no row; `None` when the accumulator's own count of rows is all that the aggregate needs.
     fn empty(call: &AggregateCall) -> Option<Part> {
-        let whole = !matches!(call.args.first().map(super::super::plan::expr::Expr::ty), Some(SqlType::Double | SqlType::Decimal(..)));
+        let whole = !matches!(
+            call.args.first().map(super::super::plan::expr::Expr::ty),
+            Some(SqlType::Double | SqlType::Decimal(..))
+        );
         match call.function {
             AggregateFunction::CountRows => None,
             AggregateFunction::Count => Some(Part::Whole(0)),

@@ -9,7 +9,7 @@
 
 use super::{Accum, PackedKeys};
 use differential_dataflow::difference::Semigroup;
-use differential_dataflow::trace::cursor::{cursor_list, CursorList};
+use differential_dataflow::trace::cursor::{CursorList, cursor_list};
 use differential_dataflow::trace::implementations::ord_neu::{BuilderInput, OrdKeyBatch, OrdKeyBuilder};
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::implementations::{BatchContainer, OffsetList};
@@ -27,8 +27,8 @@ type Batch = Rc<OrdKeyBatch<Layout>>;
 pub struct Store {
     /// Event time a spine covers, in ms; 0: all of it.
     stretch: i64,
-    /// Spines by number of their stretch.
-    spines: BTreeMap<i64, Spine<Batch>>,
+    /// Spines by number of their stretch; behind the stretch's own (0), those of what outlived an earlier stretch.
+    spines: BTreeMap<(i64, u32), Spine<Batch>>,
     /// All epochs before this one are in.
     upper: u64,
     /// Reads are exact as of this epoch and later ones.
@@ -94,28 +94,28 @@ impl Store {
 
     /// Puts in all updates of an epoch, by stretch, and closes the epochs before `upper`.
     pub fn insert(&mut self, runs: Vec<(i64, Run)>, upper: u64) {
-        for (stretch, run) in runs {
-            if run.is_empty() {
-                continue;
-            }
-            let frontier = Antichain::from_elem(self.since);
-            let spine = self.spines.entry(stretch).or_insert_with(|| {
-                // A spine wants an operator for its log messages only, and has no logger here.
-                let mut spine = Spine::new(OperatorInfo::new(0, 0, Rc::from([])), None, None);
-                spine.set_logical_compaction(frontier.borrow());
-                spine
-            });
-            let mut lower = Antichain::new();
-            spine.read_upper(&mut lower);
-            let updates = run.len();
-            let mut builder = OrdKeyBuilder::<Layout, Run>::with_capacity(updates, updates, updates);
-            builder.push(&mut { run });
-            let description =
-                Description::new(lower, Antichain::from_elem(upper), Antichain::from_elem(0));
-            spine.insert(Span::new(description, builder.done().map(Rc::new)));
-            spine.set_physical_compaction(Antichain::from_elem(upper).borrow());
+        for (stretch, run) in runs.into_iter().filter(|(_, run)| !run.is_empty()) {
+            self.insert_run((stretch, 0), run, upper);
         }
         self.upper = upper;
+    }
+
+    fn insert_run(&mut self, place: (i64, u32), run: Run, upper: u64) {
+        let since = Antichain::from_elem(self.since);
+        let spine = self.spines.entry(place).or_insert_with(|| {
+            // A spine wants an operator for its log messages only, and has no logger here.
+            let mut spine = Spine::new(OperatorInfo::new(0, 0, Rc::from([])), None, None);
+            spine.set_logical_compaction(since.borrow());
+            spine
+        });
+        let mut lower = Antichain::new();
+        spine.read_upper(&mut lower);
+        let updates = run.len();
+        let mut builder = OrdKeyBuilder::<Layout, Run>::with_capacity(updates, updates, updates);
+        builder.push(&mut { run });
+        let description = Description::new(lower, Antichain::from_elem(upper), Antichain::from_elem(0));
+        spine.insert(Span::new(description, builder.done().map(Rc::new)));
+        spine.set_physical_compaction(Antichain::from_elem(upper).borrow());
     }
 
     /// Says that nobody will read as of an epoch before this one.
@@ -127,44 +127,42 @@ impl Store {
         }
     }
 
-    /// Forgets every stretch before this one, or takes out what it held, as `(key, accumulator)`, when `survivors`
-    /// says that a key stays.
-    pub fn forget(&mut self, before: i64, survives: impl Fn(&[u8], &Accum) -> bool) -> Vec<(Vec<u8>, Accum)> {
-        let kept = self.spines.split_off(&before);
-        let gone = std::mem::replace(&mut self.spines, kept);
-        let mut out = Vec::new();
-        for (_, mut spine) in gone {
-            let mut reader = Reader::new(vec![batches(&mut spine)], u64::MAX);
-            reader.scan(|key, accum| {
-                if survives(key, &accum) {
-                    out.push((key.to_vec(), accum));
-                }
-            });
+    /// Forgets every stretch before this one. What `survives` says stays is moved to this stretch.
+    pub fn forget(&mut self, before: i64, survives: impl Fn(&[u8], &Accum) -> bool) {
+        let kept = self.spines.split_off(&(before, 0));
+        let mut gone = std::mem::replace(&mut self.spines, kept);
+        let mut run = Run::new(self.since, 0, 0);
+        Reader::new(gone.values_mut().map(batches).collect(), u64::MAX).scan(|key, accum| {
+            if survives(key, &accum) {
+                run.push(key, accum);
+            }
+        });
+        if !run.is_empty() {
+            let beside = (1..).find(|n| !self.spines.contains_key(&(before, *n))).unwrap_or(u32::MAX);
+            self.insert_run((before, beside), run, self.upper.max(self.since + 1));
         }
-        out
     }
 
     /// The first stretch that holds anything.
     pub fn first_stretch(&self) -> Option<i64> {
-        self.spines.keys().next().copied()
+        self.spines.keys().next().map(|(stretch, _)| *stretch)
     }
 
     /// The stretches that hold anything, ascending.
     pub fn stretches(&self) -> Vec<i64> {
-        self.spines.keys().copied().collect()
+        let mut stretches: Vec<i64> = self.spines.keys().map(|(stretch, _)| *stretch).collect();
+        stretches.dedup();
+        stretches
     }
 
-    /// A reader of one stretch, as of an epoch (its own updates included).
-    pub fn read_stretch(&mut self, stretch: i64, as_of: u64) -> Option<Reader> {
-        self.spines.get_mut(&stretch).map(|spine| Reader::new(vec![batches(spine)], as_of))
-    }
-
-    /// A reader of these stretches together, as of an epoch.
+    /// A reader of these stretches together, as of an epoch (its own updates included).
     pub fn read(&mut self, stretches: std::ops::RangeInclusive<i64>, as_of: u64) -> Reader {
-        if stretches.is_empty() {
+        let (first, last) = stretches.into_inner();
+        if first > last {
             return Reader::new(Vec::new(), as_of);
         }
-        Reader::new(self.spines.range_mut(stretches).map(|(_, spine)| batches(spine)).collect(), as_of)
+        let range = (first, 0)..=(last, u32::MAX);
+        Reader::new(self.spines.range_mut(range).map(|(_, spine)| batches(spine)).collect(), as_of)
     }
 
     /// Updates held, before what of them still meets is added up.

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod aggregate;
+mod display;
 pub mod eval;
 pub mod expr;
 pub mod functions;
@@ -116,8 +117,32 @@ pub struct View {
     pub kind: ViewKind,
 }
 
+impl View {
+    /// What its rows come through.
+    pub fn pipeline(&self) -> &Pipeline {
+        match &self.kind {
+            ViewKind::Stream(pipeline) | ViewKind::Table(pipeline) => pipeline,
+            ViewKind::Aggregate(aggregate) => &aggregate.input,
+        }
+    }
+
+    /// What its rows come through.
+    pub fn pipeline_mut(&mut self) -> &mut Pipeline {
+        match &mut self.kind {
+            ViewKind::Stream(pipeline) | ViewKind::Table(pipeline) => pipeline,
+            ViewKind::Aggregate(aggregate) => &mut aggregate.input,
+        }
+    }
+
+    /// Its rows have windows.
+    pub fn is_windowed(&self) -> bool {
+        matches!(&self.kind, ViewKind::Aggregate(aggregate) if aggregate.window.is_some())
+    }
+}
+
 /// The shapes of persistent queries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "there is one a view")]
 pub enum ViewKind {
     /// A stream: input rows through the steps; the last step's columns are the schema's.
     Stream(Pipeline),
@@ -136,6 +161,9 @@ pub enum ViewKind {
 pub struct Pipeline {
     /// The declared source or view that is read.
     pub input: String,
+    /// The names of the input row's columns: its schema's, keys first, then for an input with windowed keys
+    /// WINDOWSTART and WINDOWEND. As many as the row is wide.
+    pub names: Vec<String>,
     /// The columns of the input's schema that the steps or what follows read, ascending. All others may be absent.
     pub columns: Vec<usize>,
     /// Rows whose value is a tombstone pass (a projection of a stream keeps them; filter, join, group drop them).

@@ -8,7 +8,7 @@
 
 use super::port::Flow;
 use super::windows::Hops;
-use super::{steps, SharedReports};
+use super::{SharedReports, steps};
 use crate::arrange::{Accum, PackedKeys};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
@@ -18,16 +18,16 @@ use crate::time::WindowSpec;
 use arrow_array::{Array, ArrayRef};
 use differential_dataflow::trace::implementations::BatchContainer;
 use foldhash::quality::FixedState;
-use hashbrown::hash_table::Entry;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::generic::operator::{empty, Operator};
 use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::operator::{Operator, empty};
 
 /// Partial accumulators for one worker, in the order in which they were first touched.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -463,14 +463,7 @@ impl Combiner {
 impl Parcel {
     /// An empty one.
     pub fn new(target: u64, order: (u32, u64), stream_time: i64) -> Self {
-        Parcel {
-            target,
-            order,
-            stream_time,
-            keys: PackedKeys::default(),
-            accums: Vec::new(),
-            sessions: Vec::new(),
-        }
+        Parcel { target, order, stream_time, keys: PackedKeys::default(), accums: Vec::new(), sessions: Vec::new() }
     }
 }
 

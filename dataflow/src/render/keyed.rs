@@ -12,7 +12,7 @@ use super::windows::Hops;
 use super::{SharedReports, TableChange};
 use crate::arrange::store::Run;
 use crate::arrange::{Accum, Store};
-use crate::row::{packed, SqlType};
+use crate::row::{SqlType, packed};
 use crate::views::change::Bounds;
 use differential_dataflow::difference::Semigroup;
 use std::cell::RefCell;
@@ -21,8 +21,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::operator::Operator;
 
 /// Epochs that a store stays readable behind the newest, so that all workers can answer as of the same one.
 const LAG: u64 = 64;
@@ -199,8 +199,7 @@ impl Kept {
     }
 
     fn apply_groups(&mut self, epoch: u64, parcels: &[Parcel]) -> Vec<TableChange> {
-        let mut updates: Vec<(&[u8], &Accum)> =
-            parcels.iter().flat_map(|p| p.keys.iter().zip(&p.accums)).collect();
+        let mut updates: Vec<(&[u8], &Accum)> = parcels.iter().flat_map(|p| p.keys.iter().zip(&p.accums)).collect();
         updates.sort_by(|a, b| a.0.cmp(b.0));
         let bytes = updates.iter().map(|u| u.0.len()).sum();
         let mut runs: BTreeMap<i64, Run> = BTreeMap::new();
@@ -286,11 +285,7 @@ impl Kept {
         self.finish_changes(&before, &after)
     }
 
-    fn finish_changes(
-        &self,
-        before: &[Option<Accum>],
-        after: &[(Vec<u8>, Option<Bounds>, Accum)],
-    ) -> Vec<TableChange> {
+    fn finish_changes(&self, before: &[Option<Accum>], after: &[(Vec<u8>, Option<Bounds>, Accum)]) -> Vec<TableChange> {
         let new: Vec<Item<'_>> =
             after.iter().map(|(key, window, accum)| Item { key, window: *window, accum }).collect();
         let old: Vec<Item<'_>> = before
@@ -307,8 +302,13 @@ impl Kept {
             .filter_map(|((before, (key, window, accum)), new)| {
                 let old = before.as_ref().and_then(|_| old.next()).flatten();
                 let time = accum.time;
-                (old.is_some() || new.is_some())
-                    .then(|| TableChange { key: key.as_slice().into(), window: *window, old, new, time })
+                (old.is_some() || new.is_some()).then(|| TableChange {
+                    key: key.as_slice().into(),
+                    window: *window,
+                    old,
+                    new,
+                    time,
+                })
             })
             .collect()
     }
@@ -381,12 +381,7 @@ impl Kept {
         let before = self.store.stretch(horizon);
         if self.store.first_stretch().is_some_and(|first| first < before) {
             let sessions = matches!(self.shape.windows, Windows::Sessions(_));
-            let survivors =
-                self.store.forget(before, |_, accum| sessions && !accum.is_dead() && accum.time >= horizon);
-            if !survivors.is_empty() {
-                let upper = self.store.upper();
-                self.store.insert(vec![(before, sessions::run(epoch, &survivors))], upper);
-            }
+            self.store.forget(before, |_, accum| sessions && !accum.is_dead() && accum.time >= horizon);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! rows, and a later change never touches what was joined.
 
 use super::port::Flow;
-use super::{steps, SharedReports, TableChange};
+use super::{SharedReports, TableChange, steps};
 use crate::plan::Lookup;
 use crate::row::packed::{self, Packer};
 use crate::row::{Batch, SqlType, Value};
@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::operator::Operator;
 
 /// What the join reads of a table: by packed key, the values of [`Lookup::columns`].
 struct Copy {

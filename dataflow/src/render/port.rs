@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::ActivateCapability;
+use timely::dataflow::operators::core::{UnorderedHandle, UnorderedInput};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::probe::{Handle, Probe};
-use timely::dataflow::operators::core::{UnorderedHandle, UnorderedInput};
-use timely::dataflow::operators::ActivateCapability;
 use timely::dataflow::{Scope, Stream};
 
 /// A stream of a dataflow whose time is the epoch.

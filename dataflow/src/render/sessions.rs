@@ -60,9 +60,7 @@ pub fn apply(store: &mut Store, arrivals: &[Arrival<'_>], gap: i64) -> Outcome {
     let mut outcome = Outcome::default();
     let mut readers: BTreeMap<i64, Reader> = BTreeMap::new();
     for stretch in store.stretches() {
-        if let Some(reader) = store.read_stretch(stretch, u64::MAX) {
-            readers.insert(stretch, reader);
-        }
+        readers.insert(stretch, store.read(stretch..=stretch, u64::MAX));
     }
     for arrivals in arrivals.chunk_by(|a, b| a.group == b.group) {
         let Some(group) = arrivals.first().map(|a| a.group) else { continue };
@@ -80,7 +78,7 @@ pub fn apply(store: &mut Store, arrivals: &[Arrival<'_>], gap: i64) -> Outcome {
             push_start(&mut key, session.start);
             let update = if session.after.is_none() { Some(Accum::dead()) } else { session.delta.clone() };
             if let Some(update) = update {
-                let stretch = place(&readers, store, &key, session);
+                let stretch = place(&readers, store, session);
                 outcome.runs.entry(stretch).or_default().push((key, update));
             }
         }
@@ -91,7 +89,7 @@ pub fn apply(store: &mut Store, arrivals: &[Arrival<'_>], gap: i64) -> Outcome {
 }
 
 /// The stretch that holds a session: where it was found, for a long one may have outlived the stretch of its start.
-fn place(readers: &BTreeMap<i64, Reader>, store: &Store, _key: &[u8], session: &Touched) -> i64 {
+fn place(readers: &BTreeMap<i64, Reader>, store: &Store, session: &Touched) -> i64 {
     let own = store.stretch(session.start);
     match readers.keys().next() {
         Some(&first) => own.max(first),
@@ -145,9 +143,7 @@ fn join(near: &mut BTreeMap<i64, Touched>, arrival: &Arrival<'_>, gap: i64) -> u
     let (low, high) = (arrival.start.saturating_sub(gap), arrival.accum.time.saturating_add(gap));
     let met: Vec<i64> = near
         .values()
-        .filter(|t| {
-            t.start <= high && t.after.as_ref().is_some_and(|a| a.time >= low && a.time >= arrival.close)
-        })
+        .filter(|t| t.start <= high && t.after.as_ref().is_some_and(|a| a.time >= low && a.time >= arrival.close))
         .map(|t| t.start)
         .collect();
     let end = met.iter().filter_map(|s| near.get(s)?.after.as_ref().map(|a| a.time)).fold(arrival.accum.time, i64::max);
@@ -165,8 +161,7 @@ fn join(near: &mut BTreeMap<i64, Touched>, arrival: &Arrival<'_>, gap: i64) -> u
             session.delta = Some(Accum::dead());
         }
     }
-    let session =
-        near.entry(start).or_insert_with(|| Touched { start, before: None, after: None, delta: None });
+    let session = near.entry(start).or_insert_with(|| Touched { start, before: None, after: None, delta: None });
     match &mut session.after {
         Some(after) => after.plus_equals(&joined),
         None => session.after = Some(joined.clone()),

@@ -1,9 +1,9 @@
 //! Filter and project: each batch on its own, on the worker that decoded it.
 
-use super::port::Flow;
 use super::SharedReports;
-use crate::plan::eval::{EvalErrors, EvalInput};
+use super::port::Flow;
 use crate::plan::Step;
+use crate::plan::eval::{EvalErrors, EvalInput};
 use crate::row::Batch;
 use arrow_array::BooleanArray;
 use arrow_select::filter::FilterBuilder;
@@ -41,11 +41,7 @@ pub fn select(batch: &Batch, mask: &BooleanArray) -> Batch {
         mask.values().set_indices().filter_map(|i| values.get(i).copied()).collect()
     };
     Batch {
-        columns: batch
-            .columns
-            .iter()
-            .map(|c| c.as_ref().and_then(|c| predicate.filter(c).ok()))
-            .collect(),
+        columns: batch.columns.iter().map(|c| c.as_ref().and_then(|c| predicate.filter(c).ok())).collect(),
         times: pick(&batch.times),
         offsets: pick(&batch.offsets),
         tombstones: batch

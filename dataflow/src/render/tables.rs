@@ -1,11 +1,11 @@
 //! Rows of tables to parcels: what a declared table's records, or another table's changes, add to a table.
 
-use super::group::{add_args, owner, Grouping, Parcel};
+use super::group::{Grouping, Parcel, add_args, owner};
 use super::port::Flow;
-use super::{steps, SharedReports, TableChange};
+use super::{SharedReports, TableChange, steps};
 use crate::arrange::Accum;
-use crate::plan::aggregate::AggregateFunction;
 use crate::plan::Pipeline as Steps;
+use crate::plan::aggregate::AggregateFunction;
 use crate::row::packed::{self, Packer};
 use crate::row::{Batch, Origin, Schema, SqlType, Value};
 use arrow_array::ArrayRef;

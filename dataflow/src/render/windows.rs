@@ -131,7 +131,7 @@ mod tests {
                 .filter(|s| *s <= time && time < s + size && s + size > close)
                 .collect();
             let place = hops.place(time, close);
-            prop_assert_eq!(place.map(|p| hops.starts(p).collect()).unwrap_or_default(), open);
+            prop_assert_eq!(place.map(|p| hops.starts(p).collect::<Vec<_>>()).unwrap_or_default(), open);
             if let Some(place) = place {
                 let mut key = b"group".to_vec();
                 Hops::push(&mut key, place);

@@ -3,7 +3,8 @@
 //! What a format cannot hold is refused when the [`Encoder`] is made, so that encoding a row cannot fail. No bytes at
 //! all (a null key, a tombstone) is `false`, which is not the same as zero bytes.
 
-use super::json::{double_text, write_display, write_json, write_string};
+use super::json::{write_display, write_json, write_string};
+use super::text::double_text;
 use super::{Column, Schema, SqlType, Value};
 use crate::plan::{Format, KeyWindow, TopicSpec};
 use crate::views::change::Row;
@@ -125,7 +126,8 @@ fn list(columns: &[Column]) -> String {
     columns.iter().map(|c| format!("`{}` {}", c.name, c.ty)).collect::<Vec<_>>().join(", ")
 }
 
-fn write_object(out: &mut Vec<u8>, columns: &[Column], values: &[Value]) {
+/// Appends `{"COLUMN":value,…}` of all columns.
+pub fn write_object(out: &mut Vec<u8>, columns: &[Column], values: &[Value]) {
     out.push(b'{');
     for (i, (column, value)) in columns.iter().zip(values).enumerate() {
         if i > 0 {

@@ -4,6 +4,7 @@
 //! DATE, TIME and TIMESTAMP are integers, BYTES base64, null is written out. JSON has no number for infinities and
 //! not-a-number: they are the strings `"Infinity"`, `"-Infinity"`, `"NaN"`.
 
+use super::text::double_text;
 use super::{SqlType, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -100,26 +101,6 @@ fn write_list<T>(
         write(out, item);
     }
     out.push(brackets[1]);
-}
-
-/// A double as Java prints it: the fewest digits that give the number back, at least one behind the point, and from
-/// 10^7 up and below 10^-3 with an exponent.
-pub(super) fn double_text(v: f64) -> String {
-    if v.is_nan() {
-        return "NaN".into();
-    }
-    if v.is_infinite() {
-        return if v > 0.0 { "Infinity".into() } else { "-Infinity".into() };
-    }
-    if v == 0.0 || (1e-3..1e7).contains(&v.abs()) {
-        return format!("{v:?}");
-    }
-    let text = format!("{v:e}");
-    match text.split_once('e') {
-        Some((digits, exponent)) if digits.contains('.') => format!("{digits}E{exponent}"),
-        Some((digits, exponent)) => format!("{digits}.0E{exponent}"),
-        None => text,
-    }
 }
 
 #[cfg(test)]

@@ -119,6 +119,8 @@ pub enum StatementKind {
     },
     /// `SET 'property' = 'value'`.
     Set(String, String),
+    /// `ALTER SYSTEM 'property' = 'value'`.
+    AlterSystem(String, String),
     /// `UNSET 'property'`.
     Unset(String),
     /// `DEFINE name = 'value'`.
@@ -202,6 +204,8 @@ pub enum ShowKind {
     Queries,
     /// Connectors: all, or only sources or sinks.
     Connectors(Option<ConnectorKind>),
+    /// `CONNECTOR PLUGINS`: the kinds of connectors that can be created.
+    ConnectorPlugins,
     /// Functions.
     Functions,
     /// Properties.
@@ -532,13 +536,13 @@ pub enum Literal {
     Null,
     /// `TRUE`, `FALSE`.
     Boolean(bool),
-    /// An integer that fits 32 bits (a sign is a unary operator).
+    /// An integer that fits 32 bits. A minus right before a number belongs to it, here and below.
     Integer(i32),
-    /// An integer that fits 64 bits.
+    /// An integer that fits only 64 bits.
     Bigint(i64),
-    /// Digits with a point: its text, exact (`12.30`).
+    /// Digits with a point: its text, exact (`12.30`, `-.5`, `1.`).
     Decimal(String),
-    /// With an exponent (`1E3`): its text.
+    /// With an exponent (`1E3`): its text; it is finite.
     Double(String),
     /// `'text'`, with `''` undone.
     String(String),

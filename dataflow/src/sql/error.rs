@@ -48,15 +48,29 @@ impl Diagnostic {
         self
     }
 
+    /// The message without what [`Diagnostic::render`] says anyway: ksqlDB's words for an error of the syntax have
+    /// its place before and after, the guess on a line of its own, and the statement at the end.
+    fn summary(&self) -> &str {
+        let message = self.message.strip_prefix("Failed to prepare statement: ").unwrap_or(&self.message);
+        let place = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+        let message = match message.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
+            Some((before, rest)) if place(before) => rest,
+            _ => message,
+        };
+        let Some(detail) = message.strip_prefix("Syntax Error\n") else { return message };
+        let detail = detail.lines().next().unwrap_or_default().trim_end();
+        detail.rsplit_once(" at line ").filter(|(_, after)| place(after)).map_or(detail, |(detail, _)| detail)
+    }
+
     /// `file:line:column: message`, then the line with a marker, then the hint. Lines and columns count from 1,
     /// columns in characters.
     pub fn render(&self, file: &str, text: &str) -> String {
         let mut out = String::new();
         match self.span {
-            None => out.push_str(&format!("{file}: {}", self.message)),
+            None => out.push_str(&format!("{file}: {}", self.summary())),
             Some(span) => {
                 let (line, column) = line_column(text, span.start as usize);
-                out.push_str(&format!("{file}:{line}:{column}: {}", self.message));
+                out.push_str(&format!("{file}:{line}:{column}: {}", self.summary()));
                 if let Some(source) = text.lines().nth(line - 1) {
                     let source: String = source.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
                     let left = source.chars().count().saturating_sub(column - 1);

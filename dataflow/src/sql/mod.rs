@@ -2,4 +2,15 @@
 //! parser. Every token keeps its place, so every error names a line and a column.
 
 pub mod ast;
+#[cfg(test)]
+mod cases;
+mod display;
 pub mod error;
+mod lexer;
+mod parser;
+mod spans;
+mod words;
+
+pub use parser::{Variables, parse, parse_one, parse_with, substitute};
+pub use spans::without_spans;
+pub use words::nearest;

@@ -5,7 +5,7 @@ use crate::plan::eval::EvalInput;
 use crate::plan::query::RowQuery;
 use crate::render::keyed::{Kept, PackedRow, Selection};
 use crate::render::steps;
-use crate::row::{packed, Schema, SqlType, Value};
+use crate::row::{Schema, SqlType, Value, packed};
 use crate::views::change::Row;
 use arrow_array::{Array, ArrayRef, BooleanArray};
 

@@ -3,9 +3,9 @@
 use super::change::{ChangeBatch, Row};
 use super::peek::Unpack;
 use crate::engine::Deliver;
-use crate::render::port::Flow;
 use crate::render::TableChange;
-use crate::row::{packed, Batch, Schema, Value};
+use crate::render::port::Flow;
+use crate::row::{Batch, Schema, Value, packed};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;

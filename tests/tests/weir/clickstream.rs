@@ -27,7 +27,9 @@ pub(crate) fn trials() -> Vec<Trial> {
     let scales = [("few-keys", FEW_KEYS), ("many-keys", MANY_KEYS)];
     let cases = scales.into_iter().flat_map(|s| SHAPES.iter().chain([&CUT]).map(move |shape| (s, shape)));
     cases
-        .map(|((name, scale), shape)| turn::shared(format!("clickstream/{name}/{}", shape.name), move || run(scale, shape)))
+        .map(|((name, scale), shape)| {
+            turn::shared(format!("clickstream/{name}/{}", shape.name), move || run(scale, shape))
+        })
         .collect()
 }
 

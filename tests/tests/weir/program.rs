@@ -22,7 +22,10 @@ pub(crate) fn weir() -> Result<PathBuf> {
 /// `target/release` of `target/release/deps/weir-0123456789abcdef`.
 fn profile_folder() -> Result<PathBuf> {
     let exe = std::env::current_exe()?;
-    exe.ancestors().nth(2).map(Path::to_path_buf).with_context(|| format!("'{}' lies in no target folder", exe.display()))
+    exe.ancestors()
+        .nth(2)
+        .map(Path::to_path_buf)
+        .with_context(|| format!("'{}' lies in no target folder", exe.display()))
 }
 
 /// Builds the program with the cargo that runs this test, so that what is tested is what stands in the tree.

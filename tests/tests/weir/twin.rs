@@ -33,7 +33,10 @@ pub(crate) fn tables(data: &Clickstream) -> Tables {
     activity.retain(|_, n| *n > 1);
 
     let one = |name: &str, counted: &str, counts: Counts, size: i64| {
-        rows(counts, |k, w, n| json!({"K1": k[0], "WINDOWSTART": w, "WINDOWEND": w + size, name: k[0], "EVENT_TS": w, counted: n}))
+        rows(
+            counts,
+            |k, w, n| json!({"K1": k[0], "WINDOWSTART": w, "WINDOWEND": w + size, name: k[0], "EVENT_TS": w, counted: n}),
+        )
     };
     BTreeMap::from([
         ("EVENTS_PER_MIN", one("USERID", "EVENTS", events, 60_000)),

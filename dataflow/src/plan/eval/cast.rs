@@ -44,7 +44,8 @@ pub fn cast(value: &Value, from: &SqlType, to: &SqlType) -> Result<Value, String
     if value.is_null() || from == to {
         return Ok(value.clone());
     }
-    let none = || format!("cannot cast '{}' to {to}", text::value_text(value, from).unwrap_or_default());
+    let none =
+        || format!("invalid input syntax for type {to}: \"{}\"", text::value_text(value, from).unwrap_or_default());
     Ok(match (value, to) {
         (_, T::String) => Value::String(text::value_text(value, from).unwrap_or_default().into()),
         (Value::String(s), _) => parse(s.trim(), to).ok_or_else(none)?,
@@ -237,7 +238,7 @@ fn read<B: ArrowPrimitiveType>(
     for (row, value) in array.iter().enumerate() {
         let read = value.and_then(|s| f(s.trim()));
         if let (Some(s), None) = (value, read) {
-            cx.fail(row, || format!("cannot cast '{s}' to {to}"));
+            cx.fail(row, || format!("invalid input syntax for type {to}: \"{s}\""));
         }
         out.append_option(read);
     }

@@ -85,7 +85,7 @@ fn doubles(op: BinaryOp, a: &Operand, b: &Operand) -> Option<BooleanBuffer> {
     }
     let mut bits = match op {
         BinaryOp::Equal => loops!(|x: f64, y: f64| x == y),
-        BinaryOp::NotEqual => loops!(|x: f64, y: f64| x < y || x > y),
+        BinaryOp::NotEqual => loops!(|x: f64, y: f64| x.partial_cmp(&y).is_some_and(std::cmp::Ordering::is_ne)),
         BinaryOp::Less => loops!(|x: f64, y: f64| x < y),
         BinaryOp::LessOrEqual => loops!(|x: f64, y: f64| x <= y),
         BinaryOp::Greater => loops!(|x: f64, y: f64| x > y),

@@ -11,6 +11,11 @@
 //! So evaluation carries a set of failed rows. A branch of CASE or a side of AND and OR that a row does not reach
 //! cannot fail for it, so it also carries the set of rows that reach the operation at hand.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "an operation names the few types and values that it takes; all others are refused or null"
+)]
+
 mod arithmetic;
 mod cast;
 mod compare;
@@ -20,6 +25,7 @@ pub mod row;
 mod vector;
 
 pub use arithmetic::{decimal_result, rescale};
+pub(crate) use cast::parse_decimal;
 pub use cast::{can_cast, cast};
 pub use like::Pattern;
 

@@ -161,7 +161,8 @@ impl<'a> Context<'a> {
                     match arithmetic::columns(self, *op, &x, &y, ty) {
                         Some(array) => array,
                         None => {
-                            return self.each(ty, &[(&x, a.ty()), (&y, b.ty())], |v| row::binary(*op, &v[0], &v[1], ty));
+                            return self
+                                .each(ty, &[(&x, a.ty()), (&y, b.ty())], |v| row::binary(*op, &v[0], &v[1], ty));
                         }
                     }
                 }

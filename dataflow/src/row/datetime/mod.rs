@@ -1,5 +1,9 @@
 //! Dates and times as text: ISO forms, complete or not, as casts and window bounds take them.
 
+mod pattern;
+
+pub use pattern::Pattern;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeZone, Timelike};
 
 const DAY_MS: i64 = 86_400_000;
@@ -62,7 +66,14 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
     let (date, rest) = text.split_once(['T', ' ']).unwrap_or((text, ""));
     let at = rest.find(['+', '-', 'Z']).unwrap_or(rest.len());
     let (time, zone) = rest.split_at(at);
-    let local = partial_date(date)?.and_time(partial_time(time)?);
+    // Midnight may be written as the end of the day before.
+    let (date, time) = match time.strip_prefix("24") {
+        Some(rest) if rest.bytes().all(|b| matches!(b, b'0' | b':' | b'.')) => {
+            (partial_date(date)?.succ_opt()?, NaiveTime::default())
+        }
+        _ => (partial_date(date)?, partial_time(time)?),
+    };
+    let local = date.and_time(time);
     let offset = match zone {
         "" | "Z" => 0,
         _ => zone_offset(zone)?,
@@ -154,6 +165,8 @@ mod tests {
         assert_eq!(parse_timestamp("2020-02-23T01:00+01:00"), Some(day));
         assert_eq!(parse_timestamp("2020-02-23T00:00:00.5Z"), Some(day + 500));
         assert_eq!(parse_timestamp("2020"), Some(1_577_836_800_000));
+        assert_eq!(parse_timestamp("2020-02-22T24:00"), Some(day));
+        assert_eq!(parse_timestamp("2020-02-22T24:01"), None);
         assert_eq!(parse_timestamp("2020-13"), None);
         assert_eq!(parse_timestamp("nonsense"), None);
         assert_eq!(timestamp_text(day + 123), "2020-02-23T00:00:00.123");

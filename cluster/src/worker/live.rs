@@ -1,0 +1,381 @@
+//! A worker of a server: see [`super`] for what it does all day.
+
+use super::reading::{Reading, Start};
+use super::{Config, SharedLine, flatten};
+use crate::command::{Answer, Command, Line, Offset};
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::synchronization::Sequencer;
+use timely::worker::Worker;
+use tokio::sync::watch;
+use weir_dataflow::engine::{Engine, Options};
+use weir_dataflow::plan::{Source, Step, View};
+use weir_dataflow::render::port::Inlet;
+
+/// What the workers of a process share.
+pub struct Shared {
+    /// How they run.
+    pub config: Config,
+    /// Commands and answers: worker 0 of process 0 takes it.
+    pub line: SharedLine,
+    /// Process 0's HTTP address.
+    pub home: watch::Sender<Option<SocketAddr>>,
+    /// Worker 0's thread, to be woken after a command.
+    pub thread: Arc<OnceLock<std::thread::Thread>>,
+}
+
+/// What the Sequencer orders.
+#[allow(clippy::large_enum_variant, reason = "commands are few, and none of them waits in numbers")]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Ordered {
+    /// A command, and the epoch that worker 0 chose for it: as of which to peek, from which to subscribe.
+    Command(Command, u64),
+    /// A worker has read the tables of a group to their end, by this epoch.
+    TablesRead { group: u64, epoch: u64 },
+}
+
+/// How far what is read may run ahead of what is closed everywhere.
+const AHEAD: Duration = Duration::from_secs(2);
+
+/// An idle worker looks for records and commands this often.
+const IDLE: Duration = Duration::from_millis(2);
+
+/// Tables that a group of commands began to read.
+struct Group {
+    tables: BTreeSet<String>,
+    told: bool,
+    /// Workers that have read their share.
+    ready: usize,
+    /// The greatest epoch in which they did.
+    epoch: u64,
+}
+
+struct Live<'a> {
+    shared: &'a Shared,
+    engine: Engine,
+    line: Option<Line>,
+    sequencer: Sequencer<Ordered>,
+    answers: Inlet<Answer>,
+    sources: BTreeMap<String, Source>,
+    readings: BTreeMap<String, Reading>,
+    /// Groups of commands whose streams wait for their tables.
+    groups: BTreeMap<u64, Group>,
+    /// The number of the group of commands that is being carried out.
+    group: u64,
+    epoch_ms: u64,
+    stopping: bool,
+}
+
+/// Runs until told to stop.
+pub fn run(worker: &mut Worker, shared: &Shared) {
+    let config = &shared.config;
+    if worker.index().is_multiple_of(config.place.workers) {
+        let _ = shared.thread.set(std::thread::current());
+    }
+    let line = if worker.index() == 0 { shared.line.lock().ok().and_then(|mut l| l.take()) } else { None };
+    let (line, to_asker) = match line {
+        Some(Line { commands, answer }) => {
+            let answer = Rc::new(RefCell::new(answer));
+            let handed = Rc::clone(&answer);
+            let line = Line { commands, answer: Box::new(|_| {}) };
+            (Some(line), Some(move |a: Answer| (handed.borrow())(a)))
+        }
+        None => (None, None),
+    };
+    let deliver: Option<Rc<dyn Fn(Answer)>> = to_asker.map(|f| Rc::new(f) as Rc<dyn Fn(Answer)>);
+    let at_worker_0 = deliver.clone();
+    let answers = worker.dataflow_named::<u64, _, _>("Answers", |scope| {
+        let (inlet, answers) = Inlet::new(scope, 0);
+        answers.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+            Exchange::new(|_: &Answer| 0),
+            "Answer",
+            move |_, _| {
+                move |input, _output| {
+                    input.for_each(|_, answers| {
+                        for answer in answers.drain(..) {
+                            if let Some(deliver) = &at_worker_0 {
+                                deliver(answer);
+                            }
+                        }
+                    });
+                }
+            },
+        );
+        inlet
+    });
+    let sequencer = Sequencer::new(worker, Instant::now());
+    let epoch_ms = u64::try_from(config.epoch.as_millis()).unwrap_or(1000).max(1);
+    let mut live = Live {
+        shared,
+        engine: Engine::new(Options { keep_recent: config.keep_recent }),
+        line,
+        sequencer,
+        answers,
+        sources: BTreeMap::new(),
+        readings: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        group: 0,
+        epoch_ms,
+        stopping: false,
+    };
+    live.engine.advance(live.clock());
+    while !live.stopping {
+        let busy = live.turn(worker, deliver.as_ref());
+        if busy {
+            worker.step();
+        } else {
+            worker.step_or_park(Some(IDLE));
+        }
+        live.engine.pump();
+    }
+    for name in worker.installed_dataflows() {
+        worker.drop_dataflow(name);
+    }
+}
+
+impl Live<'_> {
+    fn clock(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+        u64::try_from(now).unwrap_or(u64::MAX) / self.epoch_ms
+    }
+
+    /// Commands, records, the epoch. True when there was something to do.
+    fn turn(&mut self, worker: &mut Worker, deliver: Option<&Rc<dyn Fn(Answer)>>) -> bool {
+        let mut busy = self.take_commands();
+        while let Some(ordered) = self.sequencer.next() {
+            busy = true;
+            match ordered {
+                Ordered::Command(command, epoch) => {
+                    self.group += 1;
+                    let commands = flatten(command);
+                    commands.into_iter().for_each(|c| self.carry_out(worker, c, epoch, deliver));
+                    self.start_readings(worker);
+                }
+                Ordered::TablesRead { group, epoch } => {
+                    if let Some(group) = self.groups.get_mut(&group) {
+                        group.ready += 1;
+                        group.epoch = group.epoch.max(epoch);
+                    }
+                }
+            }
+        }
+        self.release(worker.peers());
+        busy |= self.read();
+        let epoch = self.clock();
+        if epoch > self.engine.epoch() {
+            self.engine.advance(epoch);
+            self.shared.config.metrics.epochs_closed.inc();
+            self.report();
+        }
+        busy
+    }
+
+    /// Puts what the intake asks for in order, with an epoch that all workers can answer for.
+    fn take_commands(&mut self) -> bool {
+        let Some(line) = &self.line else { return false };
+        let commands: Vec<Command> = line.commands.try_iter().collect();
+        let busy = !commands.is_empty();
+        for command in commands {
+            let epoch = match &command {
+                Command::Peek { query, .. } => self.engine.frontier(&query.input).saturating_sub(1),
+                _ => self.engine.epoch() + 2,
+            };
+            self.sequencer.push(Ordered::Command(command, epoch));
+        }
+        busy
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        self.answers.send(0, answer);
+    }
+
+    fn carry_out(&mut self, worker: &mut Worker, command: Command, epoch: u64, deliver: Option<&Rc<dyn Fn(Answer)>>) {
+        match command {
+            Command::Group(_) => {}
+            Command::Declare(source) => {
+                self.engine.declare(worker, &source, false);
+                self.sources.insert(source.name.clone(), source);
+            }
+            Command::Install { view, offset } => self.install(worker, view, offset),
+            Command::Drop(name) => {
+                self.engine.remove(worker, &name);
+                self.sources.remove(&name);
+                self.readings.remove(&name);
+                self.stop_unread();
+            }
+            Command::Peek { id, query } => match self.engine.peek(&query, epoch) {
+                Ok(rows) => {
+                    for rows in chunks(rows) {
+                        self.answer(Answer::Rows(id, rows));
+                    }
+                    self.answer(Answer::Done(id));
+                }
+                Err(reason) => self.answer(Answer::Failed(id, reason)),
+            },
+            Command::Subscribe { id, input, snapshot } => {
+                let deliver = deliver.map(|deliver| {
+                    let deliver = Rc::clone(deliver);
+                    Box::new(move |batch| deliver(Answer::Changes(id, batch))) as weir_dataflow::engine::Deliver
+                });
+                let name = subscription(id);
+                if let Err(reason) = self.engine.subscribe(worker, &name, &input, epoch, snapshot, deliver) {
+                    self.answer(Answer::Failed(id, reason));
+                }
+                // Of a declared stream that nobody reads yet: with a snapshot from its beginning.
+                let offset = if snapshot { Offset::Earliest } else { Offset::Latest };
+                self.want(&input, offset);
+            }
+            Command::Unsubscribe(id) => {
+                self.engine.remove(worker, &subscription(id));
+                self.stop_unread();
+            }
+            Command::Home(address) => {
+                let _ = self.shared.home.send(Some(address));
+            }
+            Command::Stop => self.stopping = true,
+        }
+    }
+
+    fn install(&mut self, worker: &mut Worker, mut view: View, offset: Offset) {
+        let tables: Vec<String> = view
+            .pipeline()
+            .steps
+            .iter()
+            .filter_map(|s| if let Step::Lookup(l) = s { Some(l.table.clone()) } else { None })
+            .collect();
+        tables.iter().for_each(|table| self.want(table, Offset::Earliest));
+        let input = view.pipeline().input.clone();
+        let begun_before = self.readings.get(&input).is_some_and(|r| r.group != self.group);
+        if begun_before && offset == Offset::Earliest && self.sources.get(&input).is_some_and(|s| !s.table) {
+            // Its records so far have gone by: they are read again, for this view alone.
+            let mut again = self.sources[&input].clone();
+            again.name = format!("{input} from the beginning for {}", view.name);
+            self.engine.declare(worker, &again, false);
+            view.pipeline_mut().input = again.name.clone();
+            self.sources.insert(again.name.clone(), again);
+        }
+        let input = view.pipeline().input.clone();
+        self.want(&input, offset);
+        if let Err(reason) = self.engine.install(worker, &view, offset == Offset::Earliest) {
+            tracing::error!(view = view.name, "cannot be kept: {reason}");
+        }
+    }
+
+    /// Notes that a declared source is to be read, when it is one and is not read yet.
+    fn want(&mut self, name: &str, offset: Offset) {
+        if let Some(source) = self.sources.get(name)
+            && !self.readings.contains_key(name)
+        {
+            let offset = if source.table { Offset::Earliest } else { offset };
+            self.readings.insert(name.into(), Reading::wanted(source.clone(), offset, self.group));
+        }
+    }
+
+    /// Opens what the last group of commands wants to read.
+    fn start_readings(&mut self, worker: &Worker) {
+        let start = Start { worker: worker.index(), peers: worker.peers(), place: &self.shared.config.place };
+        let mut tables = BTreeSet::new();
+        for reading in self.readings.values_mut().filter(|r| r.group == self.group) {
+            if let Some(columns) = self.engine.demand(&reading.source.name) {
+                reading.demand(&columns);
+            }
+            if let Err(e) = reading.open(&self.shared.config.topics, &start) {
+                tracing::error!(source = reading.source.name, "cannot be read: {e}");
+            }
+            if reading.source.table {
+                tables.insert(reading.source.name.clone());
+            }
+        }
+        // What is read already may be asked for more columns.
+        for reading in self.readings.values_mut() {
+            if let Some(columns) = self.engine.demand(&reading.source.name) {
+                reading.demand(&columns);
+            }
+        }
+        let held: Vec<&mut Reading> =
+            self.readings.values_mut().filter(|r| r.group == self.group && !r.source.table).collect();
+        if !tables.is_empty() {
+            held.into_iter().for_each(|r| r.held = true);
+            self.groups.insert(self.group, Group { tables, told: false, ready: 0, epoch: 0 });
+        }
+    }
+
+    /// Tells when this worker's share of a group's tables is read; admits streams when every worker's is.
+    fn release(&mut self, peers: usize) {
+        let mut tell = Vec::new();
+        for (number, group) in &mut self.groups {
+            let read = group.tables.iter().all(|t| self.readings.get(t).is_none_or(|r| r.ended()));
+            if read && !group.told {
+                group.told = true;
+                tell.push(Ordered::TablesRead { group: *number, epoch: self.engine.epoch() });
+            }
+        }
+        tell.into_iter().for_each(|t| self.sequencer.push(t));
+        let done: Vec<u64> = self.groups.iter().filter(|(_, g)| g.ready >= peers).map(|(n, _)| *n).collect();
+        for number in done {
+            if let Some(group) = self.groups.remove(&number) {
+                self.engine.advance(group.epoch);
+                self.readings.values_mut().filter(|r| r.group == number).for_each(|r| r.held = false);
+            }
+        }
+    }
+
+    /// Stops reading what no view reads any more.
+    fn stop_unread(&mut self) {
+        let engine = &self.engine;
+        self.readings.retain(|name, _| engine.demand(name).is_some());
+    }
+
+    /// Polls every reader once and hands in what it brought.
+    fn read(&mut self) -> bool {
+        let ahead = u64::try_from(AHEAD.as_millis()).unwrap_or(2000) / self.epoch_ms;
+        if self.engine.epoch().saturating_sub(self.engine.frontiers()) > ahead.max(8) {
+            return false;
+        }
+        let mut busy = false;
+        let (metrics, log) = (&self.shared.config.metrics, &self.shared.config.log);
+        for (name, reading) in self.readings.iter_mut().filter(|(_, r)| !r.held) {
+            let mut batches = VecDeque::new();
+            if let Err(e) = reading.poll(&self.shared.config.topics, metrics, log, &mut batches) {
+                tracing::error!(source = name, "cannot be read: {e}");
+            }
+            for batch in batches {
+                busy = true;
+                self.engine.send(name, batch);
+            }
+        }
+        busy
+    }
+
+    /// Hands counts to the metrics and failures to the processing log.
+    fn report(&mut self) {
+        super::reading::report(&self.engine.reports(), &self.shared.config.metrics, &self.shared.config.log);
+        for (view, rows) in self.engine.take_row_counts() {
+            self.shared.config.metrics.view_changes(&view).inc_by(rows);
+        }
+    }
+}
+
+fn subscription(id: u64) -> String {
+    format!("subscription {id}")
+}
+
+/// Rows in pieces that travel well.
+fn chunks(mut rows: Vec<weir_dataflow::views::change::Row>) -> Vec<Vec<weir_dataflow::views::change::Row>> {
+    const PIECE: usize = 4096;
+    let mut out = Vec::new();
+    while rows.len() > PIECE {
+        let rest = rows.split_off(PIECE);
+        out.push(std::mem::replace(&mut rows, rest));
+    }
+    out.push(rows);
+    out
+}

@@ -1,0 +1,105 @@
+//! The worker threads: timely workers that read their share of the topics and keep their share of the views.
+//!
+//! ```text
+//! intake ─▶ Line ─▶ worker 0 ─▶ Sequencer ─▶ every worker: Command, in one order
+//! every worker, for ever:  commands · poll readers, decode, hand in · close the epoch · step timely · carry · answer
+//! ```
+//!
+//! Streams wait for tables: a stream that starts together with tables is admitted when every worker has read its share
+//! of these tables to their end.
+
+pub mod reading;
+pub mod live;
+
+use crate::command::{Command, Line, Workers};
+use crate::mesh::{self, MeshError, Place};
+use crate::metrics::Metrics;
+use crate::processing_log::ProcessingLog;
+use reading::Topics;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use timely::WorkerConfig;
+use tokio::sync::watch;
+
+/// What the workers of a process need.
+pub struct Config {
+    /// Who is in the cluster.
+    pub place: Place,
+    /// An epoch closes after this.
+    pub epoch: Duration,
+    /// Where topics are.
+    pub topics: Topics,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where rejected records are told.
+    pub log: ProcessingLog,
+    /// Keep the most recent part of each stream's output in memory.
+    pub keep_recent: bool,
+}
+
+/// Running workers.
+pub struct Running {
+    /// The line to them; process 0's is the one that counts.
+    pub workers: Workers,
+    /// The address at which process 0 answers HTTP, once it is known.
+    pub home: watch::Receiver<Option<SocketAddr>>,
+    join: std::thread::JoinHandle<Result<(), String>>,
+}
+
+impl Running {
+    /// Waits until all workers of this process have ended.
+    ///
+    /// # Errors
+    /// A worker failed.
+    pub fn join(self) -> Result<(), String> {
+        self.join.join().unwrap_or_else(|_| Err("a worker failed; its message stands above".into()))
+    }
+
+    /// True when the workers have ended.
+    pub fn is_finished(&self) -> bool {
+        self.join.is_finished()
+    }
+}
+
+/// Starts this process's workers. Returns when all processes have met.
+///
+/// # Errors
+/// The processes do not meet.
+pub fn start(config: Config) -> Result<Running, MeshError> {
+    let (builders, guard) = mesh::connect(&config.place)?;
+    let peers = config.place.workers * config.place.hosts.len().max(1);
+    let thread: Arc<OnceLock<std::thread::Thread>> = Arc::default();
+    let sleeper = Arc::clone(&thread);
+    let (workers, line) = Workers::new(
+        peers,
+        Arc::new(move || {
+            if let Some(thread) = sleeper.get() {
+                thread.unpark();
+            }
+        }),
+    );
+    let (home, receiver) = watch::channel(None);
+    let shared = Arc::new(live::Shared { config, line: Mutex::new(Some(line)), home, thread });
+    let join = std::thread::Builder::new()
+        .name("weir workers".into())
+        .spawn(move || {
+            let guards = timely::execute::execute_from(builders, guard, WorkerConfig::default(), move |worker| {
+                live::run(worker, &shared)
+            })?;
+            guards.join().into_iter().collect::<Result<Vec<()>, String>>().map(|_| ())
+        })
+        .map_err(MeshError::Network)?;
+    Ok(Running { workers, home: receiver, join })
+}
+
+/// The commands of a group one after the other, groups within it too.
+fn flatten(command: Command) -> Vec<Command> {
+    match command {
+        Command::Group(commands) => commands.into_iter().flat_map(flatten).collect(),
+        one => vec![one],
+    }
+}
+
+/// The line of this process's workers, for the one that takes it.
+pub(crate) type SharedLine = Mutex<Option<Line>>;

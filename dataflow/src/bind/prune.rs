@@ -1,0 +1,81 @@
+//! Only the columns that are read: what a source need not decode and a lookup need not append.
+
+use crate::plan::expr::Expr;
+use crate::plan::{Aggregate, Pipeline, Step, ViewKind};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Fills in the columns that a view's input is read for, and takes those that nobody reads off its lookups.
+pub(super) fn prune(kind: &mut ViewKind) {
+    match kind {
+        // The last step of these is the projection to their schema: all its columns are wanted.
+        ViewKind::Stream(pipeline) | ViewKind::Table(pipeline) => prune_pipeline(pipeline, Vec::new()),
+        ViewKind::Aggregate(aggregate) => {
+            let Aggregate { input, group, calls, .. } = aggregate;
+            let reads = group.iter_mut().map(|g| &mut g.expr).chain(calls.iter_mut().flat_map(|c| &mut c.args));
+            prune_pipeline(input, reads.collect());
+        }
+    }
+}
+
+/// `last` are the expressions over the row behind the last step.
+fn prune_pipeline(pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
+    // Positions behind the input's row belong to lookups.
+    let input = pipeline.names.len();
+    let mut width = input;
+    let mut widths = Vec::with_capacity(pipeline.steps.len());
+    for step in &pipeline.steps {
+        widths.push(width);
+        match step {
+            Step::Filter(_) => {}
+            Step::Project(exprs) => width = exprs.len(),
+            Step::Lookup(lookup) => width += lookup.columns.len(),
+        }
+    }
+    // Backwards: what the steps behind read decides what a step gives.
+    let mut wanted: BTreeSet<usize> = last.iter().flat_map(|e| e.columns()).collect();
+    let mut kept: Vec<Vec<usize>> = vec![Vec::new(); pipeline.steps.len()];
+    for (i, step) in pipeline.steps.iter().enumerate().rev() {
+        match step {
+            Step::Filter(e) => wanted.extend(e.columns()),
+            Step::Project(exprs) => wanted = exprs.iter().flat_map(|e| e.expr.columns()).collect(),
+            Step::Lookup(lookup) => {
+                kept[i] = (0..lookup.columns.len()).filter(|c| wanted.contains(&(widths[i] + c))).collect();
+                wanted = wanted.range(..widths[i]).copied().collect();
+                wanted.extend(lookup.key.columns());
+            }
+        }
+    }
+    pipeline.columns = wanted.into_iter().filter(|c| *c < input).collect();
+    // Forwards: columns move up where some before them are gone.
+    let mut moved: BTreeMap<usize, usize> = (0..input).map(|c| (c, c)).collect();
+    let mut next = input;
+    for (i, step) in pipeline.steps.iter_mut().enumerate() {
+        match step {
+            Step::Filter(e) => renumber(e, &moved),
+            Step::Project(exprs) => {
+                exprs.iter_mut().for_each(|e| renumber(&mut e.expr, &moved));
+                moved = (0..exprs.len()).map(|c| (c, c)).collect();
+                next = exprs.len();
+            }
+            Step::Lookup(lookup) => {
+                renumber(&mut lookup.key, &moved);
+                for (at, column) in kept[i].iter().enumerate() {
+                    moved.insert(widths[i] + column, next + at);
+                }
+                lookup.columns = kept[i].iter().filter_map(|c| lookup.columns.get(*c).copied()).collect();
+                next += lookup.columns.len();
+            }
+        }
+    }
+    last.iter_mut().for_each(|e| renumber(e, &moved));
+}
+
+/// Puts columns at their new positions.
+pub(super) fn renumber(expr: &mut Expr, positions: &BTreeMap<usize, usize>) {
+    if let Expr::Column(i, _) = expr
+        && let Some(to) = positions.get(i)
+    {
+        *i = *to;
+    }
+    expr.children_mut().into_iter().for_each(|e| renumber(e, positions));
+}

@@ -1,0 +1,213 @@
+//! Functions on numbers.
+
+use super::{Call, Definition, Parameter as P, Signature};
+use crate::plan::eval::rescale;
+use crate::row::{Decimal, SqlType, Value};
+
+const T: P = P::Generic('T');
+
+/// One form of DOUBLE.
+const fn double(f: fn(&Call<'_>) -> Option<Value>) -> Signature {
+    Signature::new(&[P::Double], P::Double, f)
+}
+
+macro_rules! of_double {
+    ($name:literal, $doc:literal, $f:expr) => {
+        Definition::new(
+            $name,
+            $doc,
+            &[double(|c| {
+                let f: fn(f64) -> f64 = $f;
+                Some(Value::Double(f(c.double(0)?)))
+            })],
+        )
+    };
+}
+
+/// The family.
+pub(super) static FUNCTIONS: &[Definition] = &[
+    Definition::new(
+        "ABS",
+        "The number without its sign",
+        &[
+            Signature::new(&[P::Int], P::Int, |c| Some(Value::Int(c.int(0)?.wrapping_abs()))),
+            Signature::new(&[P::Bigint], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?.wrapping_abs()))),
+            Signature::new(&[P::Decimal], P::Decimal, |c| {
+                let d = c.decimal(0)?;
+                Some(Value::Decimal(Decimal { unscaled: d.unscaled.abs(), scale: d.scale }))
+            }),
+            double(|c| Some(Value::Double(c.double(0)?.abs()))),
+        ],
+    ),
+    Definition::new(
+        "CEIL",
+        "The least whole number that is not below",
+        &[
+            Signature::new(&[P::Int], P::Int, |c| Some(Value::Int(c.int(0)?))),
+            Signature::new(&[P::Bigint], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?))),
+            Signature::new(&[P::Decimal], P::Decimal, |c| whole(c.decimal(0)?, |unit, v| -(-v).div_euclid(unit))),
+            double(|c| Some(Value::Double(c.double(0)?.ceil()))),
+        ],
+    ),
+    Definition::new(
+        "FLOOR",
+        "The greatest whole number that is not above",
+        &[
+            Signature::new(&[P::Int], P::Int, |c| Some(Value::Int(c.int(0)?))),
+            Signature::new(&[P::Bigint], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?))),
+            Signature::new(&[P::Decimal], P::Decimal, |c| whole(c.decimal(0)?, |unit, v| v.div_euclid(unit))),
+            double(|c| Some(Value::Double(c.double(0)?.floor()))),
+        ],
+    ),
+    Definition::new(
+        "ROUND",
+        "The nearest number with as many digits behind the point (none: a whole one), half up",
+        &[
+            Signature::new(&[P::Bigint], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?))),
+            Signature::new(&[P::Double], P::Bigint, |c| Some(Value::Bigint((c.double(0)? + 0.5).floor() as i64))),
+            Signature::new(&[P::Decimal], P::Decimal, |c| round_decimal(c.decimal(0)?, 0, c.ty)).returning(|args| {
+                match args.first() {
+                    Some(SqlType::Decimal(p, s)) => SqlType::Decimal((p - s).max(1), 0),
+                    _ => SqlType::Decimal(38, 0),
+                }
+            }),
+            Signature::new(&[P::Double, P::Int], P::Double, |c| round_double(c.double(0)?, c.int(1)?)),
+            Signature::new(&[P::Decimal, P::Int], P::Decimal, |c| round_decimal(c.decimal(0)?, c.int(1)?, c.ty)),
+        ],
+    ),
+    Definition::new(
+        "TRUNC",
+        "The number cut to as many digits behind the point (none: to a whole one)",
+        &[
+            Signature::new(&[P::Bigint], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?))),
+            Signature::new(&[P::Double], P::Bigint, |c| Some(Value::Bigint(c.double(0)?.trunc() as i64))),
+            Signature::new(&[P::Double, P::Int], P::Double, |c| {
+                let unit = 10_f64.powi(c.int(1)?);
+                Some(Value::Double((c.double(0)? * unit).trunc() / unit))
+            }),
+            Signature::new(&[P::Decimal], P::Decimal, |c| whole(c.decimal(0)?, |unit, v| v / unit)),
+        ],
+    ),
+    Definition::new(
+        "SIGN",
+        "-1, 0 or 1: the number's sign",
+        &[
+            Signature::new(&[P::Int], P::Int, |c| Some(Value::Int(c.int(0)?.signum()))),
+            Signature::new(&[P::Bigint], P::Int, |c| Some(Value::Int(c.bigint(0)?.signum() as i32))),
+            Signature::new(&[P::Double], P::Int, |c| {
+                let v = c.double(0)?;
+                Some(Value::Int(i32::from(v > 0.0) - i32::from(v < 0.0)))
+            }),
+        ],
+    ),
+    of_double!("SQRT", "The square root", f64::sqrt),
+    of_double!("CBRT", "The cube root", f64::cbrt),
+    of_double!("EXP", "e to this power", f64::exp),
+    of_double!("LN", "The natural logarithm", f64::ln),
+    Definition::new(
+        "LOG",
+        "The natural logarithm, or the logarithm to a base: LOG(base, value)",
+        &[
+            double(|c| Some(Value::Double(c.double(0)?.ln()))),
+            Signature::new(&[P::Double, P::Double], P::Double, |c| {
+                let (base, value) = (c.double(0)?, c.double(1)?);
+                let defined = base > 0.0 && (base - 1.0).abs() > f64::EPSILON;
+                Some(Value::Double(if defined { value.ln() / base.ln() } else { f64::NAN }))
+            }),
+        ],
+    ),
+    Definition::new(
+        "POWER",
+        "The first number to the power of the second",
+        &[Signature::new(&[P::Double, P::Double], P::Double, |c| Some(Value::Double(c.double(0)?.powf(c.double(1)?))))],
+    ),
+    of_double!("SIN", "The sine of radians", f64::sin),
+    of_double!("COS", "The cosine of radians", f64::cos),
+    of_double!("TAN", "The tangent of radians", f64::tan),
+    of_double!("COT", "The cotangent of radians", |v| if v == 0.0 { f64::INFINITY.copysign(v) } else { 1.0 / v.tan() }),
+    of_double!("ASIN", "The arc sine in radians", f64::asin),
+    of_double!("ACOS", "The arc cosine in radians", f64::acos),
+    of_double!("ATAN", "The arc tangent in radians", f64::atan),
+    of_double!("SINH", "The hyperbolic sine", f64::sinh),
+    of_double!("COSH", "The hyperbolic cosine", f64::cosh),
+    of_double!("TANH", "The hyperbolic tangent", f64::tanh),
+    of_double!("DEGREES", "Radians in degrees", f64::to_degrees),
+    of_double!("RADIANS", "Degrees in radians", f64::to_radians),
+    Definition::new(
+        "ATAN2",
+        "The angle of a point (y, x) in radians",
+        &[Signature::new(&[P::Double, P::Double], P::Double, |c| {
+            Some(Value::Double(c.double(0)?.atan2(c.double(1)?)))
+        })],
+    ),
+    Definition::new(
+        "PI",
+        "The circle's number",
+        &[Signature::new(&[], P::Double, |_| Some(Value::Double(std::f64::consts::PI)))],
+    ),
+    Definition::new(
+        "GREATEST",
+        "The greatest of the values, null ones left out",
+        &[Signature::new(&[T, T], T, |c| c.values.iter().filter(|v| !v.is_null()).max().cloned()).variadic()],
+    ),
+    Definition::new(
+        "LEAST",
+        "The least of the values, null ones left out",
+        &[Signature::new(&[T, T], T, |c| c.values.iter().filter(|v| !v.is_null()).min().cloned()).variadic()],
+    ),
+    Definition::new(
+        "GEO_DISTANCE",
+        "Distance of two points (latitude, longitude in degrees) in km, or in miles ('MI')",
+        &[
+            Signature::new(&[P::Double, P::Double, P::Double, P::Double], P::Double, |c| distance(c, 6371.0)),
+            Signature::new(&[P::Double, P::Double, P::Double, P::Double, P::String], P::Double, |c| {
+                let miles = c.text(4)?.to_ascii_lowercase().starts_with("mi");
+                distance(c, if miles { 3959.0 } else { 6371.0 })
+            }),
+        ],
+    ),
+];
+
+/// A decimal made whole by its unit, at its own scale.
+fn whole(value: Decimal, f: fn(i128, i128) -> i128) -> Option<Value> {
+    let unit = 10_i128.checked_pow(u32::from(value.scale))?;
+    Some(Value::Decimal(Decimal { unscaled: f(unit, value.unscaled).checked_mul(unit)?, scale: value.scale }))
+}
+
+fn round_decimal(value: Decimal, digits: i32, ty: &SqlType) -> Option<Value> {
+    let SqlType::Decimal(_, scale) = *ty else { return None };
+    let rounded = if digits >= i32::from(value.scale) {
+        value
+    } else if digits >= 0 {
+        let digits = u8::try_from(digits).ok()?;
+        Decimal { unscaled: rescale(value, digits)?, scale: digits }
+    } else {
+        let unit = 10_i128.checked_pow(digits.unsigned_abs())?;
+        let whole = rescale(
+            Decimal {
+                unscaled: value.unscaled,
+                scale: value.scale.checked_add(u8::try_from(digits.unsigned_abs()).ok()?)?,
+            },
+            0,
+        )?;
+        Decimal { unscaled: whole.checked_mul(unit)?, scale: 0 }
+    };
+    Some(Value::Decimal(Decimal { unscaled: rescale(rounded, scale)?, scale }))
+}
+
+/// Half up by the number's shortest text, as Java's BigDecimal does it.
+fn round_double(value: f64, digits: i32) -> Option<Value> {
+    let text = crate::row::text::double_text(value);
+    let Some(decimal) = crate::plan::eval::parse_decimal(&text) else { return Some(Value::Double(value)) };
+    let Some(Value::Decimal(rounded)) = round_decimal(decimal, digits, &SqlType::Decimal(38, decimal.scale)) else {
+        return Some(Value::Double(value));
+    };
+    Some(Value::Double(rounded.to_string().parse().ok()?))
+}
+
+fn distance(c: &Call<'_>, radius: f64) -> Option<Value> {
+    let (lat1, lon1, lat2, lon2) = (c.double(0)?, c.double(1)?, c.double(2)?, c.double(3)?);
+    let (dlat, dlon) = ((lat2 - lat1).to_radians(), (lon2 - lon1).to_radians());
+    let a = (dlat / 2.0).sin().powi(2) + (dlon / 2.0).sin().powi(2) * lat1.to_radians().cos() * lat2.to_radians().cos();
+    Some(Value::Double(radius * 2.0 * a.sqrt().atan2((1.0 - a).sqrt())))
+}

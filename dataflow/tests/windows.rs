@@ -1,0 +1,294 @@
+//! Grouping, windows, sessions and their late records against a naive twin that recomputes from all records, in several
+//! cluster shapes and batch cuts; and the changes told against the rows that are there in the end.
+#![allow(clippy::unwrap_used, clippy::type_complexity, clippy::panic, reason = "a test fails by panicking")]
+
+use arrow_array::{ArrayRef, Int32Array, Int64Array};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use weir_dataflow::engine::{Engine, Options};
+use weir_dataflow::plan::aggregate::{AggregateCall, AggregateFunction};
+use weir_dataflow::plan::expr::Expr;
+use weir_dataflow::plan::{Aggregate, Format, NamedExpr, Pipeline, Source, TopicSpec, View, ViewKind, Windowing};
+use weir_dataflow::row::{Batch, Column, Origin, Schema, SqlType, Value};
+use weir_dataflow::time::{Grace, WindowSpec};
+use weir_dataflow::views::change::{Bounds, ChangeBatch};
+use weir_dataflow::views::peek::Unpack;
+
+/// A record: its key, its time, its value.
+type Record = (Option<i32>, i64, i64);
+/// Rows by key and bounds: count and sum.
+type Rows = BTreeMap<(i32, Option<(i64, i64)>), (i64, i64)>;
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    spec: Option<WindowSpec>,
+    grace: i64,
+    retention: i64,
+}
+
+/// ksqlDB's rules, one record at a time, over everything that ever came.
+fn naive(records: &[Record], case: Case) -> Rows {
+    let mut stream_time = i64::MIN;
+    let mut rows: Rows = BTreeMap::new();
+    let mut sessions: Vec<(i32, i64, i64, i64, i64)> = Vec::new();
+    for &(key, time, value) in records {
+        let Some(key) = key else { continue };
+        stream_time = stream_time.max(time);
+        let close = stream_time - case.grace;
+        match case.spec {
+            None => {
+                let row = rows.entry((key, None)).or_default();
+                *row = (row.0 + 1, row.1 + value);
+            }
+            Some(WindowSpec::Tumbling { size }) => hop(&mut rows, key, time, value, size, size, close),
+            Some(WindowSpec::Hopping { size, advance }) => hop(&mut rows, key, time, value, size, advance, close),
+            Some(WindowSpec::Session { gap }) => {
+                let close = close - gap;
+                let (met, rest): (Vec<_>, Vec<_>) = sessions
+                    .into_iter()
+                    .partition(|s| s.0 == key && s.2 >= time - gap && s.1 <= time + gap && s.2 >= close);
+                let mut new = (key, time, time, 1, value);
+                for s in &met {
+                    new = (key, new.1.min(s.1), new.2.max(s.2), new.3 + s.3, new.4 + s.4);
+                }
+                sessions = rest;
+                if new.2 < close {
+                    sessions.extend(met);
+                } else {
+                    sessions.push(new);
+                }
+            }
+        }
+    }
+    rows.extend(sessions.into_iter().map(|s| ((s.0, Some((s.1, s.2))), (s.3, s.4))));
+    let horizon = stream_time.saturating_sub(case.retention);
+    rows.retain(|(_, window), _| match (window, case.spec) {
+        (Some((_, end)), Some(WindowSpec::Session { .. })) => *end >= horizon,
+        (Some((start, _)), _) => *start >= horizon,
+        (None, _) => true,
+    });
+    rows
+}
+
+fn hop(rows: &mut Rows, key: i32, time: i64, value: i64, size: i64, advance: i64, close: i64) {
+    for start in (0..=time / advance).map(|k| k * advance) {
+        if start + size > time && start + size > close {
+            let row = rows.entry((key, Some((start, start + size)))).or_default();
+            *row = (row.0 + 1, row.1 + value);
+        }
+    }
+}
+
+fn column(name: &str, ty: SqlType) -> Column {
+    Column { name: name.into(), ty }
+}
+
+fn topic() -> TopicSpec {
+    TopicSpec {
+        topic: "t".into(),
+        partitions: None,
+        replicas: None,
+        key_format: Format::Json,
+        value_format: Format::Json,
+        wrap_single_value: true,
+        timestamp: None,
+        window: None,
+        headers: Vec::new(),
+    }
+}
+
+fn source() -> Source {
+    let schema = Schema { key: vec![], value: vec![column("K", SqlType::Int), column("V", SqlType::Bigint)] };
+    Source { name: "S".into(), table: false, queryable: false, schema, topic: topic() }
+}
+
+fn view(case: Case) -> View {
+    let call = |function, args: Vec<Expr>| AggregateCall { function, args, ty: SqlType::Bigint };
+    let named = |name: &str, expr| NamedExpr { name: name.into(), expr };
+    let aggregate = Aggregate {
+        input: Pipeline {
+            input: "S".into(),
+            names: vec!["K".into(), "V".into()],
+            columns: vec![0, 1],
+            keep_tombstones: false,
+            steps: vec![],
+        },
+        retracts: false,
+        group: vec![named("K", Expr::Column(0, SqlType::Int))],
+        window: case.spec.map(|spec| Windowing {
+            spec,
+            grace: Grace(case.grace),
+            retention_ms: case.retention,
+            emit_final: false,
+        }),
+        calls: vec![
+            call(AggregateFunction::CountRows, vec![]),
+            call(AggregateFunction::Sum, vec![Expr::Column(1, SqlType::Bigint)]),
+        ],
+        having: None,
+        project: vec![named("N", Expr::Column(1, SqlType::Bigint)), named("S", Expr::Column(2, SqlType::Bigint))],
+    };
+    let schema = Schema {
+        key: vec![column("K", SqlType::Int)],
+        value: vec![column("N", SqlType::Bigint), column("S", SqlType::Bigint)],
+    };
+    View { name: "V".into(), query_id: "CTAS_V_1".into(), schema, topic: topic(), kind: ViewKind::Aggregate(aggregate) }
+}
+
+fn batch(records: &[Record], sequence: u64) -> Batch {
+    let keys: ArrayRef = Arc::new(records.iter().map(|r| r.0).collect::<Int32Array>());
+    let values: ArrayRef = Arc::new(records.iter().map(|r| Some(r.2)).collect::<Int64Array>());
+    Batch {
+        columns: vec![Some(keys), Some(values)],
+        times: records.iter().map(|r| r.1).collect(),
+        offsets: (0..records.len() as i64).collect(),
+        tombstones: None,
+        origin: Origin { partition: 0, sequence },
+    }
+}
+
+fn cells(key: &[Value], window: Option<Bounds>, value: &[Value]) -> ((i32, Option<(i64, i64)>), (i64, i64)) {
+    match (key, value) {
+        ([Value::Int(k)], [Value::Bigint(n), Value::Bigint(s)]) => ((*k, window.map(|w| (w.start, w.end))), (*n, *s)),
+        other => panic!("not a row of the view: {other:?}"),
+    }
+}
+
+/// Runs the records through the engine. Returns the rows at the end, and those that the changes add up to.
+fn run(
+    records: &[Record],
+    case: Case,
+    workers: usize,
+    cut: usize,
+    batches_an_epoch: usize,
+    subscribe: bool,
+) -> (Rows, Rows, u64) {
+    let batches: Vec<Batch> = records.chunks(cut.max(1)).enumerate().map(|(i, r)| batch(r, i as u64)).collect();
+    let rows: Arc<Mutex<Rows>> = Arc::default();
+    let told: Arc<Mutex<Vec<ChangeBatch>>> = Arc::default();
+    let late: Arc<Mutex<u64>> = Arc::default();
+    let (r, t, l) = (Arc::clone(&rows), Arc::clone(&told), Arc::clone(&late));
+    let config = timely::Config::process(workers);
+    timely::execute(config, move |worker| {
+        let (index, peers) = (worker.index(), worker.peers());
+        let mut engine = Engine::new(Options::default());
+        engine.declare(worker, &source(), peers > 1);
+        engine.install(worker, &view(case), false).unwrap();
+        if subscribe {
+            let told = Arc::clone(&t);
+            let deliver: Option<weir_dataflow::engine::Deliver> =
+                (index == 0).then(|| Box::new(move |b| told.lock().unwrap().push(b)) as weir_dataflow::engine::Deliver);
+            engine.subscribe(worker, "watch", "V", 0, true, deliver).unwrap();
+        }
+        for (i, batch) in batches.iter().enumerate() {
+            if i % peers == index {
+                engine.send("S", batch.clone());
+            }
+            engine.advance(1 + (i / batches_an_epoch.max(1)) as u64);
+            worker.step();
+            engine.pump();
+        }
+        engine.advance(1_000_000);
+        while engine.frontiers() < 1_000_000 {
+            worker.step_or_park(Some(std::time::Duration::from_micros(100)));
+            engine.pump();
+        }
+        // Once more for what hangs on the last node.
+        for _ in 0..50 {
+            worker.step();
+            engine.pump();
+        }
+        let unpack = Unpack::new(&view(case).schema);
+        engine.scan("V", |row| {
+            let (key, row) = cells(&unpack.key(&row.key), row.window, &unpack.value(&row.value));
+            assert!(r.lock().unwrap().insert(key, row).is_none(), "a row twice");
+        });
+        *l.lock().unwrap() += engine.reports().late.values().sum::<u64>();
+    })
+    .unwrap()
+    .join()
+    .into_iter()
+    .for_each(|r| r.unwrap());
+    let mut summed = Rows::new();
+    for change in told.lock().unwrap().iter().flat_map(|b| &b.rows) {
+        match &change.value {
+            Some(value) => {
+                let (key, row) = cells(&change.key, change.window, value);
+                summed.insert(key, row);
+            }
+            None => {
+                let (key, _) = cells(&change.key, change.window, &[Value::Bigint(0), Value::Bigint(0)]);
+                assert!(summed.remove(&key).is_some(), "a row goes that was never there");
+            }
+        }
+    }
+    let rows = rows.lock().unwrap().clone();
+    let late = *late.lock().unwrap();
+    (rows, summed, late)
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let spec = prop_oneof![
+        Just(None),
+        (1i64..40).prop_map(|size| Some(WindowSpec::Tumbling { size })),
+        (1i64..40, 1i64..40).prop_map(|(a, b)| Some(WindowSpec::Hopping { size: a.max(b), advance: a.min(b) })),
+        (0i64..20).prop_map(|gap| Some(WindowSpec::Session { gap })),
+    ];
+    (spec, prop_oneof![Just(0i64), 0i64..30, Just(100_000i64)], prop_oneof![Just(0i64), 0i64..100, Just(1_000_000i64)])
+        .prop_map(|(spec, grace, more)| {
+            let length = match spec {
+                Some(WindowSpec::Tumbling { size } | WindowSpec::Hopping { size, .. }) => size,
+                Some(WindowSpec::Session { gap }) => gap,
+                None => 0,
+            };
+            Case { spec, grace, retention: length + grace + more }
+        })
+}
+
+/// Times that run on, with disorder, silences and now and then a very late or very early one.
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let record = (prop::option::weighted(0.95, 0i32..4), 0i64..6, -30i64..30, prop::bool::weighted(0.05), -5i64..5);
+    prop::collection::vec(record, 0..120).prop_map(|raw| {
+        let mut now = 0;
+        raw.into_iter()
+            .map(|(key, step, jitter, leap, value)| {
+                now += step + if leap { 60 } else { 0 };
+                (key, (now + jitter / 3).max(0), value)
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn agrees_with_the_naive_twin_in_every_shape(
+        records in records(), case in case(), cut in 1usize..30, per_epoch in 1usize..6, workers in 1usize..4
+    ) {
+        let expected = naive(&records, case);
+        let (rows, told, late) = run(&records, case, workers, cut, per_epoch, true);
+        prop_assert_eq!(&rows, &expected);
+        // What is told stays told when its retention is over.
+        let horizon_free = case.retention >= 1_000_000;
+        if horizon_free {
+            prop_assert_eq!(&told, &expected);
+        }
+        let (again, _, late_again) = run(&records, case, 1, records.len().max(1), 1, false);
+        prop_assert_eq!(&again, &expected);
+        prop_assert_eq!(late, late_again);
+    }
+}
+
+#[test]
+fn late_for_some_windows_and_not_for_others() {
+    let case = Case { spec: Some(WindowSpec::Hopping { size: 30, advance: 10 }), grace: 0, retention: 1_000_000 };
+    // At stream time 45 the windows that end at 30 and 40 are closed for the record of time 25, the one of [20, 50) is not.
+    let records = [(Some(1), 45, 1), (Some(1), 25, 1)];
+    let (rows, _, late) = run(&records, case, 1, 10, 1, false);
+    assert_eq!(rows, naive(&records, case));
+    assert_eq!(rows[&(1, Some((20, 50)))], (2, 2));
+    assert!(!rows.contains_key(&(1, Some((10, 40)))));
+    assert_eq!(late, 0);
+}

@@ -1,0 +1,40 @@
+//! What the producer says beside its answers: its log, and errors that belong to no record.
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Remembers the last error, as the reason of a delay.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Context {
+    last: Arc<Mutex<Option<String>>>,
+}
+
+impl Context {
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn forget_error(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::warn!(target: "weir::kafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "weir::kafka", facility, "{message}");
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "weir::kafka", %error, reason);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error}: {reason}"));
+    }
+}
