@@ -92,8 +92,13 @@ impl KafkaSource {
             self.assign(&list)?;
             for (position, next) in positions {
                 let at_end = position.offset >= next;
-                let partition =
-                    Partition { position, sequence: position.sequence, at_end, high, filling: Filling::default() };
+                let partition = Partition {
+                    position,
+                    sequence: position.sequence,
+                    at_end,
+                    high: next,
+                    filling: Filling::default(),
+                };
                 self.partitions.insert(position.partition, partition);
             }
         }
