@@ -24,6 +24,8 @@ pub enum Verb {
     Replay(ReplayArgs),
     /// Shows all errors of scripts, or the plan of each view; starts nothing
     Check(CheckArgs),
+    /// Runs query-validation cases: ksqlDB's own, or yours in the same form
+    Test(TestArgs),
     /// Writes generated records of a quickstart to stdout, a file or Kafka
     Generate(GenerateArgs),
 }
@@ -91,6 +93,29 @@ pub struct CheckArgs {
     /// Scripts, read in this order as one
     #[arg(value_name = "SCRIPT", required = true)]
     pub scripts: Vec<PathBuf>,
+}
+
+/// `weir test`.
+#[derive(Debug, Group)]
+pub struct TestArgs {
+    /// Files of cases: JSON lines in the normalised form, or .json files of ksqlDB's public suite
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Only cases whose file and name match
+    #[arg(long = "match", value_name = "REGEX")]
+    pub pattern: Option<String>,
+    /// Only cases of this family
+    #[arg(long, value_name = "F")]
+    pub family: Option<String>,
+    /// Only cases of this tier
+    #[arg(long, value_name = "N")]
+    pub tier: Option<u32>,
+    /// Only cases that use no more than the clickstream script does
+    #[arg(long)]
+    pub demo_core: bool,
+    /// Cases that run at a time; without it, one a core
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
 }
 
 /// `weir generate`.

@@ -83,6 +83,9 @@ pub enum ConfigError {
     /// `--chunk-bytes` too small.
     #[error("--chunk-bytes {0} is too small: at least 1")]
     Chunk(usize),
+    /// `--match` with what is no regular expression.
+    #[error("--match '{0}' is no regular expression: {1}")]
+    Pattern(String, String),
     /// `--max-body 0` and its like.
     #[error("{0} must be at least 1")]
     Zero(&'static str),

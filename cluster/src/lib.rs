@@ -15,6 +15,7 @@ pub mod intake;
 pub mod serve;
 pub mod demo;
 pub mod replay;
+pub mod conformance;
 pub mod generate;
 
 pub mod clock;

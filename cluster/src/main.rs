@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use weir_cluster::args::{Args, CheckArgs, GenerateArgs, Verb};
 use weir_cluster::config::{ConfigError, ReplayConfig, ServeConfig};
+use weir_cluster::conformance::{self, Selection};
 use weir_cluster::intake::script::{self, Missing};
 use weir_cluster::replay::{self, Replay};
 use weir_cluster::{demo, generate, serve};
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     match run(&Args::parse().verb) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
             let wrong_command_line = error.downcast_ref::<ConfigError>().is_some();
             let _ = writeln!(std::io::stderr(), "{error:#}");
@@ -32,18 +34,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(verb: &Verb) -> anyhow::Result<()> {
+/// False when the work is done and what it found is bad, which has been said.
+fn run(verb: &Verb) -> anyhow::Result<bool> {
     match verb {
-        Verb::Demo(args) => block_on(serve::serve(ServeConfig::demo(args, demo::scripts())?)),
-        Verb::Run(args) => block_on(serve::serve(ServeConfig::run(args)?)),
+        Verb::Test(args) => return conformance::run(&Selection::new(args)?, &mut std::io::stdout()),
+        Verb::Demo(args) => block_on(serve::serve(ServeConfig::demo(args, demo::scripts())?))?,
+        Verb::Run(args) => block_on(serve::serve(ServeConfig::run(args)?))?,
         Verb::Replay(args) => {
             let summary = replay::run(Replay::new(&ReplayConfig::new(args)?)?)?;
             writeln!(std::io::stdout(), "{}", serde_json::to_string(&summary)?)?;
-            Ok(())
         }
-        Verb::Check(args) => check(args),
-        Verb::Generate(args) => make(args),
+        Verb::Check(args) => check(args)?,
+        Verb::Generate(args) => make(args)?,
     }
+    Ok(true)
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
