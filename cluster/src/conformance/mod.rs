@@ -8,8 +8,11 @@
 //! Every case has a worker or server of its own, so cases run side by side and none sees another.
 
 pub mod case;
-mod qtt;
+pub mod compare;
+mod feed;
+pub mod qtt;
 pub mod public;
+mod records;
 pub mod report;
 
 use crate::args::TestArgs;
