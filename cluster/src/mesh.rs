@@ -5,11 +5,13 @@
 //! turned away, and waiting has an end.
 
 use crate::config::Shape;
+use prometheus_client::metrics::counter::Counter;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::zero_copy::stream::Stream;
 use timely::communication::{AllocatorBuilder, Hooks};
 
 /// A process and its cluster.
@@ -88,17 +90,56 @@ const GREETING: &[u8; 8] = b"weir/1\r\n";
 /// One allocator a local worker, and what must live as long as they do.
 pub type Allocators = (Vec<AllocatorBuilder>, Box<dyn std::any::Any + Send>);
 
-/// Connects this process with the others.
+/// A socket that counts what is written to it.
+struct Counted {
+    socket: TcpStream,
+    sent: Counter,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.socket.write(bytes)?;
+        self.sent.inc_by(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+impl Stream for Counted {
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(Counted { socket: self.socket.try_clone()?, sent: self.sent.clone() })
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(nonblocking)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket.shutdown(how)
+    }
+}
+
+/// Connects this process with the others. What it sends them from then on is counted in `sent`, in bytes.
 ///
 /// # Errors
 /// See [`MeshError`].
-pub fn connect(place: &Place) -> Result<Allocators, MeshError> {
+pub fn connect(place: &Place, sent: &Counter) -> Result<Allocators, MeshError> {
     let hooks = Hooks::default();
     let local = ProcessBuilder::new_typed_vector(place.workers, hooks.refill.clone(), hooks.spill.clone());
     if place.hosts.len() <= 1 {
         return Ok((local.into_iter().map(AllocatorBuilder::Process).collect(), Box::new(())));
     }
-    let sockets = meet(place)?;
+    let counted = |socket| Counted { socket, sent: sent.clone() };
+    let sockets = meet(place)?.into_iter().map(|socket| socket.map(counted)).collect();
     let (builders, guard) = initialize_networking_from_sockets(local, sockets, place.process, place.workers, hooks)?;
     Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(guard)))
 }

@@ -56,6 +56,8 @@ pub struct Metrics {
     http_seconds: Family<Path, Histogram, fn() -> Histogram>,
     /// Epochs that this process has closed.
     pub epochs_closed: Counter,
+    /// Bytes that this process has sent to the other processes of its cluster.
+    pub exchanged_bytes: Counter,
     /// Push queries that run.
     pub push_queries: Gauge,
     /// Entries that the processing log had no room for.
@@ -93,6 +95,7 @@ impl Default for Metrics {
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(latency),
             epochs_closed: Counter::default(),
+            exchanged_bytes: Counter::default(),
             push_queries: Gauge::default(),
             processing_log_dropped: Counter::default(),
         };
@@ -119,6 +122,7 @@ impl Default for Metrics {
         r.register("http_requests", "Requests answered", metrics.http_requests.clone());
         r.register("http_request_seconds", "Until an answer began", metrics.http_seconds.clone());
         r.register("epochs_closed", "Epochs that this process closed", metrics.epochs_closed.clone());
+        r.register("exchanged_bytes", "Bytes sent to the other processes", metrics.exchanged_bytes.clone());
         r.register("push_queries", "Push queries that run", metrics.push_queries.clone());
         r.register(
             "processing_log_dropped",

@@ -12,11 +12,14 @@ use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
 use crate::worker::reading::{Files, Reading, Start, Topics, report};
 use anyhow::{Context, anyhow, bail};
+use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,12 +29,12 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::worker::Worker;
 use weir_dataflow::bind::{Bound, Catalog};
-use weir_dataflow::engine::{Engine, Options};
+use weir_dataflow::engine::{Deliver, Engine, Options};
 use weir_dataflow::plan::ViewKind;
 use weir_dataflow::render::port::{Inlet, Outlet};
 use weir_dataflow::row::json::{write_json, write_string};
 use weir_dataflow::row::{Batch, Schema, Value};
-use weir_dataflow::views::change::Bounds;
+use weir_dataflow::views::change::{Bounds, ChangeBatch, Row};
 use weir_dataflow::views::peek::Unpack;
 use weir_dataflow::views::subscribe;
 
@@ -47,6 +50,25 @@ pub struct Replay {
     pub place: Place,
     /// The files.
     pub topics: Topics,
+    /// Who else looks on.
+    pub watch: Watch,
+}
+
+/// Sees a table's changes, an epoch at a time, in the order of the epochs.
+pub type SeeChanges = Arc<dyn Fn(&str, &ChangeBatch) + Send + Sync>;
+
+/// Sees a row.
+pub type SeeRow = Arc<dyn Fn(&Output, &Row) + Send + Sync>;
+
+/// What a caller sees of a replay, beside what is written.
+#[derive(Clone, Default)]
+pub struct Watch {
+    /// Records of streams that this process has read so far.
+    pub records: Arc<AtomicU64>,
+    /// Called in process 0 with all changes of each table, so that the views work every change out.
+    pub changes: Option<SeeChanges>,
+    /// Called with each row that a table has at the end, in the process that keeps it.
+    pub rows: Option<SeeRow>,
 }
 
 /// A view whose contents are written.
@@ -108,6 +130,7 @@ impl Replay {
             out: config.out.clone(),
             place: Place::new(&config.shape),
             topics: Topics { files: Some(files), ..Topics::default() },
+            watch: Watch::default(),
         })
     }
 }
@@ -129,6 +152,8 @@ pub struct Summary {
     pub rejected: u64,
     /// Records that came too late for all their windows, counted once a view, on all workers.
     pub late: u64,
+    /// Bytes that this process sent to the others.
+    pub exchanged_bytes: u64,
 }
 
 /// Chunks of each stream that make an epoch, on each worker.
@@ -160,8 +185,10 @@ pub fn run(replay: Replay) -> anyhow::Result<Summary> {
     if let Some(dir) = &replay.out {
         fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
     }
-    let (builders, guard) = mesh::connect(&replay.place)?;
-    let shared = Arc::new(Shared { progress: Progress::new(), replay, totals: Mutex::new(None) });
+    let exchanged = Counter::default();
+    let (builders, guard) = mesh::connect(&replay.place, &exchanged)?;
+    let progress = Progress::new(Arc::clone(&replay.watch.records));
+    let shared = Arc::new(Shared { progress, replay, totals: Mutex::new(None) });
     let for_workers = Arc::clone(&shared);
     let guards = timely::execute::execute_from(builders, guard, WorkerConfig::default(), move |worker| {
         work(worker, &for_workers).map_err(|e| format!("{e:#}"))
@@ -181,6 +208,7 @@ pub fn run(replay: Replay) -> anyhow::Result<Summary> {
         rss_mb: peak_memory() >> 20,
         rejected: counts.rejected,
         late: counts.late,
+        exchanged_bytes: exchanged.get(),
     })
 }
 
@@ -207,6 +235,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
             _ => bail!("only declarations and views can be replayed"),
         }
     }
+    let followed = follow(worker, &mut engine, replay)?;
     let start = Start { worker: worker.index(), peers: worker.peers(), place: &replay.place };
     for reading in tables.iter_mut().chain(&mut streams) {
         if let Some(columns) = engine.demand(&reading.source.name) {
@@ -247,11 +276,16 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     let last = u64::MAX - 1;
     engine.advance(last);
     settle(worker, &mut engine, last);
+    while followed.iter().any(|upper| upper.get() < last) {
+        worker.step_or_park(Some(Duration::from_micros(200)));
+        engine.pump();
+    }
     let (seconds, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     let reports = engine.reports();
     counts.late = reports.late.values().sum();
     report(&reports, &metrics, &log);
     engine_output(&engine, replay, worker.index())?;
+    show_rows(&engine, replay);
     for writer in writers {
         writer.lock().map_err(|_| anyhow!("a worker failed"))?.flush()?;
     }
@@ -265,6 +299,25 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
         replay.outputs.iter().try_for_each(|output| join_parts(dir, &output.name, worker.peers()))?;
     }
     Ok(())
+}
+
+/// Subscribes to the tables, when somebody wants their changes. How far each has been told, in process 0.
+fn follow(worker: &mut Worker, engine: &mut Engine, replay: &Replay) -> anyhow::Result<Vec<Rc<Cell<u64>>>> {
+    let mut followed = Vec::new();
+    let Some(see) = &replay.watch.changes else { return Ok(followed) };
+    for output in replay.outputs.iter().filter(|o| o.table) {
+        let deliver = (worker.index() == 0).then(|| {
+            let (see, name, told) = (Arc::clone(see), output.name.clone(), Rc::new(Cell::new(0)));
+            followed.push(Rc::clone(&told));
+            Box::new(move |batch: ChangeBatch| {
+                told.set(batch.upper);
+                see(&name, &batch);
+            }) as Deliver
+        });
+        let subscription = format!("changes of {}", output.name);
+        engine.subscribe(worker, &subscription, &output.name, 0, false, deliver).map_err(|e| anyhow!(e))?;
+    }
+    Ok(followed)
 }
 
 /// Steps until every epoch before this one is closed everywhere.
@@ -364,6 +417,15 @@ fn engine_output(engine: &Engine, replay: &Replay, worker: usize) -> anyhow::Res
     Ok(())
 }
 
+/// Shows this worker's rows of the tables to who wants them.
+fn show_rows(engine: &Engine, replay: &Replay) {
+    let Some(see) = &replay.watch.rows else { return };
+    for output in replay.outputs.iter().filter(|o| o.table) {
+        let unpack = Unpack::new(&output.schema);
+        engine.scan(&output.name, |row| see(output, &unpack.row(&row)));
+    }
+}
+
 /// One row as a line of JSON: key columns, WINDOWSTART and WINDOWEND where there are windows, value columns.
 fn write_row(out: &mut Vec<u8>, schema: &Schema, key: &[Value], window: Option<Bounds>, value: &[Value]) {
     let mut first = true;
@@ -421,14 +483,14 @@ fn peak_memory() -> u64 {
 struct Progress {
     terminal: bool,
     began: Instant,
-    records: AtomicU64,
+    records: Arc<AtomicU64>,
     shown: AtomicU64,
 }
 
 impl Progress {
-    fn new() -> Self {
+    fn new(records: Arc<AtomicU64>) -> Self {
         let terminal = io::stderr().is_terminal();
-        Progress { terminal, began: Instant::now(), records: AtomicU64::new(0), shown: AtomicU64::new(0) }
+        Progress { terminal, began: Instant::now(), records, shown: AtomicU64::new(0) }
     }
 
     fn add(&self, records: u64) {

@@ -67,7 +67,7 @@ impl Running {
 /// # Errors
 /// The processes do not meet.
 pub fn start(config: Config) -> Result<Running, MeshError> {
-    let (builders, guard) = mesh::connect(&config.place)?;
+    let (builders, guard) = mesh::connect(&config.place, &config.metrics.exchanged_bytes)?;
     let peers = config.place.workers * config.place.hosts.len().max(1);
     let thread: Arc<OnceLock<std::thread::Thread>> = Arc::default();
     let sleeper = Arc::clone(&thread);

@@ -1,1 +1,0 @@
-//! The load test's package; the measuring program comes with the throughput work.
