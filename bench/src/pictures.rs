@@ -12,12 +12,15 @@ const SIZE: (u32, u32) = (900, 420);
 /// A line: its name and its points.
 type Line = (String, Vec<(f64, f64)>);
 
+/// Which latencies of a run.
+type Which = fn(&Report) -> Option<&Quantiles>;
+
 /// Writes the pictures of these runs into a folder.
 pub(crate) fn write(reports: &[Report], folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let speed: Vec<Line> = reports.iter().map(|r| (name(r), throughput(r))).collect();
     lines(&folder.join("throughput.svg"), ["throughput over time", "seconds", "million clicks/s"], &speed)?;
-    let kinds: [(&str, &str, fn(&Report) -> Option<&Quantiles>); 2] = [
+    let kinds: [(&str, &str, Which); 2] = [
         ("freshness.svg", "from when a click was due to when a subscriber had its changes", |r| {
             r.freshness_ms.as_ref()
         }),
