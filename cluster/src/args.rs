@@ -173,6 +173,9 @@ pub struct ServerArgs {
     /// Where streams start when a statement does not say so (SET 'auto.offset.reset')
     #[arg(long, value_name = "WHERE", value_parser = ["earliest", "latest"])]
     pub offset_reset: Option<String>,
+    /// Let push queries see every change of a table, not only the last of an epoch; slow, for tests
+    #[arg(long)]
+    pub every_change: bool,
 }
 
 /// The broker.

@@ -57,6 +57,8 @@ pub enum Command {
     },
     /// End a subscription.
     Unsubscribe(u64),
+    /// Tell when all that the topics hold by now is in the views.
+    Settle(u64),
     /// Process 0 answers HTTP here; the others forward to it.
     Home(std::net::SocketAddr),
     /// End all workers in order.
@@ -69,7 +71,7 @@ pub enum Answer {
     /// Rows of a peek from one worker (all rows of the input's schema: the asker filters and projects no more than
     /// LIMIT and projection; rows not matching `keys`, `window_starts` and `filter` are already gone).
     Rows(u64, Vec<Row>),
-    /// That worker has sent all its rows of the peek.
+    /// That worker has sent all its rows of the peek, or has settled.
     Done(u64),
     /// A subscription's changes.
     Changes(u64, ChangeBatch),
@@ -184,6 +186,25 @@ impl Workers {
                 None => break Err("the workers have ended".into()),
             }
         };
+        self.forget(id);
+        result
+    }
+
+    /// Returns when all that the topics hold by now is in the views, and every subscription that was asked for before
+    /// has begun.
+    ///
+    /// # Errors
+    /// The workers have ended.
+    pub async fn settle(&self) -> Result<(), String> {
+        let (id, mut answers) = self.request();
+        self.send(Command::Settle(id));
+        let mut result = Ok(());
+        for _ in 0..self.peers {
+            if answers.recv().await.is_none() {
+                result = Err("the workers have ended".into());
+                break;
+            }
+        }
         self.forget(id);
         result
     }

@@ -171,6 +171,9 @@ pub struct ServeConfig {
     pub script_offset: Offset,
     /// Where streams of statements that come over HTTP start.
     pub http_offset: Offset,
+    /// An epoch a record, and tables keep their changes, so that push queries see each of them: as ksqlDB without
+    /// caches, for tests.
+    pub every_change: bool,
     /// Scripts in order.
     pub scripts: Vec<Script>,
     /// Show the demo's tour and live line.
@@ -279,6 +282,7 @@ impl ServeConfig {
             rate: server.rate.as_deref().map_or(Ok(rate), self::rate)?,
             script_offset: offset.unwrap_or(Offset::Earliest),
             http_offset: offset.unwrap_or(Offset::Latest),
+            every_change: server.every_change,
             scripts,
             demo: false,
         })

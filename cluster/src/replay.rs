@@ -37,6 +37,7 @@ use weir_dataflow::row::{Batch, Schema, Value};
 use weir_dataflow::views::change::{Bounds, ChangeBatch, Row};
 use weir_dataflow::views::peek::Unpack;
 use weir_dataflow::views::subscribe;
+use weir_ingest::source::Limit;
 
 /// What to replay.
 pub struct Replay {
@@ -220,7 +221,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     let replay = &shared.replay;
     let metrics = Arc::new(Metrics::default());
     let (log, mut entries) = ProcessingLog::new(Arc::clone(&metrics));
-    let mut engine = Engine::new(Options { keep_recent: false });
+    let mut engine = Engine::new(Options::default());
     let (mut tables, mut streams) = (Vec::new(), Vec::new());
     for command in &replay.commands {
         match command {
@@ -249,7 +250,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     let mut batches = VecDeque::new();
     for reading in &mut tables {
         while reading.is_open() && !reading.ended() {
-            counts.rejected += reading.poll(&replay.topics, &metrics, &log, &mut batches)?.rejected;
+            counts.rejected += reading.poll(&replay.topics, Limit::default(), &metrics, &log, &mut batches)?.rejected;
             batches.drain(..).for_each(|batch| engine.send(&reading.source.name, batch));
             worker.step();
         }
@@ -259,7 +260,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     while streams.iter().any(|r| r.is_open() && !r.ended()) {
         for _ in 0..CHUNKS {
             for reading in streams.iter_mut().filter(|r| r.is_open() && !r.ended()) {
-                let polled = reading.poll(&replay.topics, &metrics, &log, &mut batches)?;
+                let polled = reading.poll(&replay.topics, Limit::default(), &metrics, &log, &mut batches)?;
                 counts.events += polled.records;
                 counts.rejected += polled.rejected;
                 shared.progress.add(polled.records);

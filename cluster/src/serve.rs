@@ -4,7 +4,7 @@
 //! then the scripts, judged as a whole; then requests, until a signal comes or the workers end. It ends in the opposite
 //! order: no new requests, generators, sinks when they have delivered, workers.
 
-use crate::command::{Command, Workers};
+use crate::command::Command;
 use crate::config::{ConnectListen, Script, ServeConfig};
 use crate::connect::{Connectors, Context};
 use crate::http::{self, Role, Site};
@@ -41,87 +41,92 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         Some(listen) => bind_connect(listen).await?,
         None => None,
     };
-    let metrics = Arc::new(Metrics::default());
-    let (log, entries) = ProcessingLog::new(Arc::clone(&metrics));
-    let memory = MemoryBroker::new();
-    let workers_config = worker::Config {
-        place: Place::new(&config.shape),
-        epoch: config.shape.epoch,
-        topics: reading::Topics {
-            memory: memory.clone(),
-            kafka: config.kafka.as_ref().map(topics::client_config),
-            files: None,
-        },
-        metrics: Arc::clone(&metrics),
-        log: log.clone(),
-        keep_recent: true,
-    };
-    let running = tokio::task::spawn_blocking(move || worker::start(workers_config)).await??;
-    let (stop, stopping) = watch::channel(false);
+    let process = Process::start(&config).await?;
     if config.shape.process > 0 {
         say(&format!("listening on http://{address}, for process 0"));
-        let server = tokio::spawn(http::forward::serve(listener, running.home.clone(), stopping));
-        wait(&running).await?;
+        let (stop, stopping) = watch::channel(false);
+        let server = tokio::spawn(http::forward::serve(listener, process.running.home.clone(), stopping));
+        wait(&process.running).await?;
         stop.send_replace(true);
         let _ = tokio::time::timeout(DRAIN, server).await;
-        return running.join().map_err(|e| anyhow!(e));
+        return process.running.join().map_err(|e| anyhow!(e));
     }
-    let server = Server::new(&config, running.workers.clone(), memory, entries, metrics, log).await?;
-    let scripts = server.run_scripts(&config).await;
-    let site = Arc::new(server.site(&config, address));
-    let mut tasks = vec![tokio::spawn(http::serve(Arc::clone(&site), Role::Ksql, listener, stopping.clone()))];
-    running.workers.send(Command::Home(address));
-    if let Err(e) = scripts {
-        stop.send_replace(true);
-        running.workers.send(Command::Stop);
-        let _ = running.join();
-        return Err(e);
-    }
+    let mut server = Server::start(&config, process, listener).await?;
     say(&format!("listening on http://{address}"));
     if let Some(listener) = connect {
         say(&format!("connectors on http://{}", listener.local_addr()?));
-        tasks.push(tokio::spawn(http::serve(site, Role::Connect, listener, stopping)));
+        server.listen(Role::Connect, listener);
     }
     if config.demo {
         say(&demo::tour(address));
     }
-    let live = tokio::spawn(demo::live_line(server.intake.clone(), Arc::clone(&server.metrics), config.demo));
-    let ended = wait(&running).await;
+    let live = tokio::spawn(demo::live_line(server.intake.clone(), Arc::clone(&server.site.metrics), config.demo));
+    let ended = wait(&server.running).await;
     live.abort();
-    stop.send_replace(true);
-    server.intake.stop().await;
-    server.connectors.stop(DRAIN).await;
-    for task in tasks {
-        let _ = tokio::time::timeout(Duration::from_secs(2), task).await;
-    }
-    running.workers.send(Command::Stop);
-    let joined = tokio::task::spawn_blocking(move || running.join());
-    ended?;
-    match tokio::time::timeout(DRAIN, joined).await {
-        Ok(joined) => joined?.map_err(|e| anyhow!(e)),
-        // Another process may be gone: nothing waits for it.
-        Err(_) => bail!("the workers did not end within {} s", DRAIN.as_secs()),
+    let joined = server.end().await;
+    ended.and(joined)
+}
+
+/// A process with its workers, which have met those of the others.
+pub(crate) struct Process {
+    running: Running,
+    memory: MemoryBroker,
+    entries: mpsc::Receiver<processing_log::Entry>,
+    metrics: Arc<Metrics>,
+    log: ProcessingLog,
+}
+
+impl Process {
+    /// Starts the workers; returns when all processes have met.
+    ///
+    /// # Errors
+    /// They do not meet.
+    pub(crate) async fn start(config: &ServeConfig) -> anyhow::Result<Self> {
+        let metrics = Arc::new(Metrics::default());
+        let (log, entries) = ProcessingLog::new(Arc::clone(&metrics));
+        let memory = MemoryBroker::new();
+        let workers_config = worker::Config {
+            place: Place::new(&config.shape),
+            epoch: config.shape.epoch,
+            topics: reading::Topics {
+                memory: memory.clone(),
+                kafka: config.kafka.as_ref().map(topics::client_config),
+                files: None,
+            },
+            metrics: Arc::clone(&metrics),
+            log: log.clone(),
+            keep_recent: true,
+            every_change: config.every_change,
+        };
+        let running = tokio::task::spawn_blocking(move || worker::start(workers_config)).await??;
+        Ok(Process { running, memory, entries, metrics, log })
     }
 }
 
-/// The parts of process 0 that outlive a request.
-struct Server {
-    intake: Intake,
-    connectors: Connectors,
-    metrics: Arc<Metrics>,
+/// Process 0, answering requests.
+pub(crate) struct Server {
+    /// Statements and queries.
+    pub(crate) intake: Intake,
+    /// The topics that live in the process.
+    pub(crate) memory: MemoryBroker,
+    running: Running,
+    site: Arc<Site>,
+    /// True tells the listeners to end.
+    stop: watch::Sender<bool>,
+    listeners: Vec<tokio::task::JoinHandle<()>>,
     /// Where sinks spill; the folder goes with the server.
     _spill: tempfile::TempDir,
 }
 
 impl Server {
-    async fn new(
-        config: &ServeConfig,
-        workers: Workers,
-        memory: MemoryBroker,
-        entries: mpsc::Receiver<processing_log::Entry>,
-        metrics: Arc<Metrics>,
-        log: ProcessingLog,
-    ) -> anyhow::Result<Self> {
+    /// Runs the scripts, then answers on the listener.
+    ///
+    /// # Errors
+    /// The brokers do not answer, or a script is wrong.
+    pub(crate) async fn start(config: &ServeConfig, process: Process, listener: TcpListener) -> anyhow::Result<Self> {
+        let Process { running, memory, entries, metrics, log } = process;
+        let address = listener.local_addr()?;
+        let workers = running.workers.clone();
         let spill = tempfile::Builder::new().prefix("weir-").tempdir().context("no folder for what sinks spill")?;
         let topics = match &config.kafka {
             Some(kafka) => {
@@ -142,7 +147,7 @@ impl Server {
             generation,
         });
         let intake = Intake::new(Parts {
-            workers,
+            workers: workers.clone(),
             topics,
             connectors: connectors.clone(),
             catalog,
@@ -151,6 +156,7 @@ impl Server {
             settings: Settings {
                 http_offset: config.http_offset,
                 backlog: config.limits.backlog,
+                every_change: config.every_change,
                 output_topics: config.kafka.as_ref().is_some_and(|k| k.output_topics),
                 generation,
             },
@@ -160,8 +166,59 @@ impl Server {
             .execute(processing_log::DECLARATION, &mut session)
             .await
             .map_err(|failure| anyhow!("the processing log cannot be declared: {}", failure.message))?;
-        tokio::spawn(write_log(entries, memory));
-        Ok(Server { intake, connectors, metrics, _spill: spill })
+        tokio::spawn(write_log(entries, memory.clone()));
+        let site = Arc::new(Site {
+            intake: intake.clone(),
+            connectors,
+            metrics,
+            limits: config.limits,
+            name: address.to_string(),
+        });
+        let (stop, _) = watch::channel(false);
+        let mut server = Server { intake, memory, running, site, stop, listeners: Vec::new(), _spill: spill };
+        let scripts = server.run_scripts(config).await;
+        server.listen(Role::Ksql, listener);
+        workers.send(Command::Home(address));
+        if let Err(error) = scripts {
+            let _ = server.end().await;
+            return Err(error);
+        }
+        Ok(server)
+    }
+
+    /// Answers on one more listener.
+    pub(crate) fn listen(&mut self, role: Role, listener: TcpListener) {
+        let serving = http::serve(Arc::clone(&self.site), role, listener, self.stop.subscribe());
+        self.listeners.push(tokio::spawn(serving));
+    }
+
+    /// Returns when all that the topics hold by now is in the views.
+    ///
+    /// # Errors
+    /// The workers have ended.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        self.running.workers.settle().await.map_err(|e| anyhow!(e))
+    }
+
+    /// Ends it: no new requests, then generators and sinks when they have delivered, then the workers.
+    ///
+    /// # Errors
+    /// A worker failed.
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        self.intake.stop().await;
+        self.site.connectors.stop(DRAIN).await;
+        for listener in self.listeners {
+            let _ = tokio::time::timeout(Duration::from_secs(2), listener).await;
+        }
+        let running = self.running;
+        running.workers.send(Command::Stop);
+        let joined = tokio::task::spawn_blocking(move || running.join());
+        match tokio::time::timeout(DRAIN, joined).await {
+            Ok(joined) => joined?.map_err(|e| anyhow!(e)),
+            // Another process may be gone: nothing waits for it.
+            Err(_) => bail!("the workers did not end within {} s", DRAIN.as_secs()),
+        }
     }
 
     /// Runs the scripts, all of them judged before the first is begun.
@@ -180,16 +237,6 @@ impl Server {
         }
         self.intake.end_group();
         result
-    }
-
-    fn site(&self, config: &ServeConfig, address: SocketAddr) -> Site {
-        Site {
-            intake: self.intake.clone(),
-            connectors: self.connectors.clone(),
-            metrics: Arc::clone(&self.metrics),
-            limits: config.limits,
-            name: address.to_string(),
-        }
     }
 }
 

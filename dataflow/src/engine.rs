@@ -55,9 +55,12 @@ struct Node {
     inputs: Vec<(String, Port)>,
     out: Out,
     kept: Option<Rc<RefCell<Kept>>>,
-    /// Of a stream: the latest batches with their epochs, and how many records they hold.
+    /// Of a stream: the latest batches with their epochs.
     recent: VecDeque<(u64, Batch)>,
+    /// How many records or changes are kept.
     recent_records: usize,
+    /// Of a table: all changes so far, with their epochs; `None` when there were too many or they are not kept.
+    changes: Option<Vec<(u64, Arc<Vec<TableChange>>)>>,
     /// Its partitions are dealt out to several workers, batch by batch.
     split: bool,
     /// Columns of the input named first that it reads; `None`: all.
@@ -73,6 +76,9 @@ struct Node {
 pub struct Options {
     /// Keep the most recent part of each stream's output in memory.
     pub keep_recent: bool,
+    /// Work out and keep tables' changes from their first on, as long as they are not many: who comes later sees each of
+    /// them, not only what is there. At the cost of throughput and memory.
+    pub keep_changes: bool,
 }
 
 /// See the module's head.
@@ -160,6 +166,7 @@ impl Engine {
             kept,
             recent: VecDeque::new(),
             recent_records: 0,
+            changes: None,
             split,
             reads: None,
             rows: 0,
@@ -212,6 +219,7 @@ impl Engine {
             kept: built.kept,
             recent: VecDeque::new(),
             recent_records: 0,
+            changes: None,
             split,
             reads: Some(pipeline.columns.clone()),
             rows: 0,
@@ -260,6 +268,7 @@ impl Engine {
             kept: None,
             recent: VecDeque::new(),
             recent_records: 0,
+            changes: None,
             split: false,
             reads: None,
             rows: 0,
@@ -270,7 +279,11 @@ impl Engine {
         Ok(())
     }
 
-    fn add(&mut self, name: String, node: Node) {
+    fn add(&mut self, name: String, mut node: Node) {
+        if let Some(kept) = node.kept.as_ref().filter(|_| self.options.keep_changes) {
+            kept.borrow_mut().listening = true;
+            node.changes = Some(Vec::new());
+        }
         self.order.retain(|n| *n != name);
         self.order.push(name.clone());
         self.nodes.insert(name, node);
@@ -288,7 +301,7 @@ impl Engine {
         let read: BTreeSet<&String> = self.nodes.values().flat_map(|n| n.inputs.iter().map(|(from, _)| from)).collect();
         for (name, node) in &self.nodes {
             if let Some(kept) = &node.kept {
-                kept.borrow_mut().listening = read.contains(name);
+                kept.borrow_mut().listening = node.changes.is_some() || read.contains(name);
             }
         }
     }
@@ -307,7 +320,9 @@ impl Engine {
             });
             match port {
                 Port::Changes(inlet) => {
-                    if let Some(kept) = &source.kept {
+                    if let Some(changes) = &source.changes {
+                        changes.iter().for_each(|(epoch, changes)| inlet.send(*epoch, Arc::clone(changes)));
+                    } else if let Some(kept) = &source.kept {
                         let mut kept = kept.borrow_mut();
                         kept.listening = true;
                         let snapshot = kept.snapshot();
@@ -429,6 +444,13 @@ impl Engine {
                 Out::Changes(outlet) => {
                     let (frontier, items) = (outlet.frontier(), outlet.take());
                     node.rows += items.iter().map(|(_, c)| c.len() as u64).sum::<u64>();
+                    if let Some(changes) = &mut node.changes {
+                        changes.extend(items.iter().cloned());
+                        node.recent_records += items.iter().map(|(_, c)| c.len()).sum::<usize>();
+                        if node.recent_records > RECENT {
+                            node.changes = None;
+                        }
+                    }
                     self.each_reader(&name, except, |port| {
                         if let Port::Changes(inlet) = port {
                             items.iter().for_each(|(epoch, changes)| inlet.send(*epoch, Arc::clone(changes)));

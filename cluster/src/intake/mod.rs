@@ -53,6 +53,8 @@ pub struct Settings {
     pub http_offset: Offset,
     /// Rows that may wait for a slow client of a push query.
     pub backlog: usize,
+    /// A client of a push query gets every change of a table, however slow it is.
+    pub every_change: bool,
     /// Views' changes are written to topics in Kafka.
     pub output_topics: bool,
     /// When this process began to count epochs, in seconds since 1970.

@@ -22,8 +22,8 @@ type Place = (Vec<Value>, Option<Bounds>);
 
 /// Rows that wait for the client.
 struct Backlog {
-    /// Of a table: a later change of a row takes the place of an earlier one.
-    table: bool,
+    /// A later change of a row takes the place of an earlier one.
+    latest: bool,
     rows: VecDeque<Row>,
     /// Of a table: where a row's change stands, counted from the first row ever.
     places: HashMap<Place, u64>,
@@ -32,12 +32,12 @@ struct Backlog {
 }
 
 impl Backlog {
-    fn new(table: bool) -> Self {
-        Backlog { table, rows: VecDeque::new(), places: HashMap::new(), gone: 0 }
+    fn new(latest: bool) -> Self {
+        Backlog { latest, rows: VecDeque::new(), places: HashMap::new(), gone: 0 }
     }
 
     fn push(&mut self, row: Row) {
-        if self.table {
+        if self.latest {
             let place = (row.key.clone(), row.window);
             let end = self.gone + self.rows.len() as u64;
             let at = *self.places.entry(place).or_insert(end);
@@ -55,7 +55,7 @@ impl Backlog {
     fn take(&mut self, most: usize) -> Vec<Row> {
         let rows: Vec<Row> = self.rows.drain(..most.min(self.rows.len())).collect();
         self.gone += rows.len() as u64;
-        if self.table {
+        if self.latest {
             for row in &rows {
                 self.places.remove(&(row.key.clone(), row.window));
             }
@@ -127,7 +127,7 @@ impl Intake {
         let task = Task {
             filtered_limit: limit,
             shown: Shown { table, filtered: query.filter.is_some(), there: HashSet::new(), projection },
-            backlog: Backlog::new(table),
+            backlog: Backlog::new(table && !self.settings().every_change),
             most: self.settings().backlog,
         };
         let intake = self.clone();

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use weir_dataflow::engine::{Engine, Options};
 use weir_dataflow::plan::{Source, Step, View};
 use weir_dataflow::render::port::Inlet;
+use weir_ingest::source::Limit;
 
 /// What the workers of a process share.
 pub struct Shared {
@@ -70,6 +71,8 @@ struct Live<'a> {
     groups: BTreeMap<u64, Group>,
     /// The number of the group of commands that is being carried out.
     group: u64,
+    /// Questions whether all has been read, and once it has on this worker, the epoch that has to close.
+    settling: Vec<(u64, Option<u64>)>,
     epoch_ms: u64,
     stopping: bool,
 }
@@ -115,7 +118,7 @@ pub fn run(worker: &mut Worker, shared: &Shared) {
     let epoch_ms = u64::try_from(config.epoch.as_millis()).unwrap_or(1000).max(1);
     let mut live = Live {
         shared,
-        engine: Engine::new(Options { keep_recent: config.keep_recent }),
+        engine: Engine::new(Options { keep_recent: config.keep_recent, keep_changes: config.every_change }),
         line,
         sequencer,
         answers,
@@ -123,6 +126,7 @@ pub fn run(worker: &mut Worker, shared: &Shared) {
         readings: BTreeMap::new(),
         groups: BTreeMap::new(),
         group: 0,
+        settling: Vec::new(),
         epoch_ms,
         stopping: false,
     };
@@ -169,6 +173,7 @@ impl Live<'_> {
         }
         self.release(worker.peers());
         busy |= self.read();
+        self.settle();
         let epoch = self.clock();
         if epoch > self.engine.epoch() {
             self.engine.advance(epoch);
@@ -237,6 +242,7 @@ impl Live<'_> {
                 self.engine.remove(worker, &subscription(id));
                 self.stop_unread();
             }
+            Command::Settle(id) => self.settling.push((id, None)),
             Command::Home(address) => {
                 let _ = self.shared.home.send(Some(address));
             }
@@ -328,6 +334,28 @@ impl Live<'_> {
         }
     }
 
+    /// Answers those who wait until all that the topics held is in the views.
+    fn settle(&mut self) {
+        if self.settling.is_empty() {
+            return;
+        }
+        let read = self.readings.values().all(|r| !r.held && r.ended());
+        let (epoch, closed) = (self.engine.epoch(), self.engine.frontiers());
+        let mut settled = Vec::new();
+        self.settling.retain_mut(|(id, last)| {
+            if last.is_none() && read {
+                // A subscription that was asked for before begins no later.
+                *last = Some(epoch + 2);
+            }
+            let open = last.is_none_or(|last| closed <= last);
+            if !open {
+                settled.push(*id);
+            }
+            open
+        });
+        settled.into_iter().for_each(|id| self.answer(Answer::Done(id)));
+    }
+
     /// Stops reading what no view reads any more.
     fn stop_unread(&mut self) {
         let engine = &self.engine;
@@ -341,15 +369,19 @@ impl Live<'_> {
             return false;
         }
         let mut busy = false;
-        let (metrics, log) = (&self.shared.config.metrics, &self.shared.config.log);
+        let config = &self.shared.config;
+        let limit = if config.every_change { Limit { records: 1, ..Limit::default() } } else { Limit::default() };
         for (name, reading) in self.readings.iter_mut().filter(|(_, r)| !r.held) {
             let mut batches = VecDeque::new();
-            if let Err(e) = reading.poll(&self.shared.config.topics, metrics, log, &mut batches) {
+            if let Err(e) = reading.poll(&config.topics, limit, &config.metrics, &config.log, &mut batches) {
                 tracing::error!(source = name, "cannot be read: {e}");
             }
             for batch in batches {
                 busy = true;
                 self.engine.send(name, batch);
+                if config.every_change {
+                    self.engine.advance(self.engine.epoch() + 1);
+                }
             }
         }
         busy

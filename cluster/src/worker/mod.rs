@@ -36,6 +36,8 @@ pub struct Config {
     pub log: ProcessingLog,
     /// Keep the most recent part of each stream's output in memory.
     pub keep_recent: bool,
+    /// An epoch a record, and tables keep their changes: see [`crate::config::ServeConfig::every_change`].
+    pub every_change: bool,
 }
 
 /// Running workers.

@@ -154,13 +154,14 @@ impl Reading {
         }
     }
 
-    /// The next records, decoded, for each batch that was there; a batch may be empty.
+    /// The next records, within the limit, decoded, for each batch that was there; a batch may be empty.
     ///
     /// # Errors
     /// The source can be read no more.
     pub fn poll(
         &mut self,
         topics: &Topics,
+        limit: Limit,
         metrics: &Metrics,
         log: &ProcessingLog,
         batches: &mut VecDeque<Batch>,
@@ -174,7 +175,7 @@ impl Reading {
             self.find(topics, share, local)?;
         }
         let Input::Open(records) = &mut self.records else { return Ok(Polled::default()) };
-        let Some(batch) = records.poll(Limit::default())? else { return Ok(Polled::default()) };
+        let Some(batch) = records.poll(limit)? else { return Ok(Polled::default()) };
         let mut rejects = Vec::new();
         let decoded = self.decoder.decode(&batch, &mut rejects);
         let polled = Polled { records: batch.records.len() as u64, rejected: rejects.len() as u64 };
