@@ -50,6 +50,7 @@ pub(super) fn run(part: &Part) -> anyhow::Result<Measured> {
         metrics: Arc::clone(&metrics),
         log,
         keep_recent: true,
+        every_change: false,
     })?;
     if part.process > 0 {
         return beside(running, &metrics);

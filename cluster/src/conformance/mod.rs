@@ -7,6 +7,7 @@
 //!
 //! Every case has a worker or server of its own, so cases run side by side and none sees another.
 
+mod answers;
 pub mod case;
 pub mod compare;
 mod feed;
@@ -14,6 +15,7 @@ pub mod qtt;
 pub mod public;
 mod records;
 pub mod report;
+mod rest;
 
 use crate::args::TestArgs;
 use crate::config::ConfigError;
@@ -149,7 +151,7 @@ fn run_all<'a>(cases: &'a [Case], jobs: usize, out: &mut (dyn Write + Send)) -> 
 fn run_case(case: &Case) -> Result<(), Failure> {
     let run = || match case.suite {
         Suite::Qtt => qtt::run(case),
-        Suite::Rqtt => Err(Failure::new("cases over HTTP are not run yet")),
+        Suite::Rqtt => rest::run(case),
     };
     std::panic::catch_unwind(run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());

@@ -27,6 +27,12 @@ pub const KNOWN: &[Known] = &[
     has("auto.offset.reset", "latest", "where a query starts to read streams: earliest or latest"),
     has("ksql.output.topic.name.prefix", "", "put before the names of output topics"),
     has("ksql.query.pull.table.scan.enabled", "true", "pull queries may read all rows of a table"),
+    has("ksql.query.pull.range.scan.enabled", "true", "pull queries may read a range of keys where scans are off"),
+    has(
+        "ksql.query.push.v2.enabled",
+        "false",
+        "from the latest on, push queries on a query's table begin without its rows",
+    ),
     has("ksql.variable.substitution.enable", "true", "${name} stands for a variable's value"),
     has("ksql.functions.collect_list.limit", "2147483647", "most elements of COLLECT_LIST"),
     has("ksql.functions.collect_set.limit", "2147483647", "most elements of COLLECT_SET"),
@@ -34,9 +40,13 @@ pub const KNOWN: &[Known] = &[
     accepted("ksql.fail.on.deserialization.error", "false"),
     accepted("ksql.fail.on.production.error", "true"),
     accepted("ksql.query.pull.enable.standby.reads", "false"),
+    accepted("ksql.query.pull.interpreter.enabled", "true"),
+    accepted("ksql.query.pull.limit.clause.enabled", "true"),
+    accepted("ksql.query.pull.stream.enabled", "true"),
     accepted("ksql.query.pull.max.allowed.offset.lag", "9223372036854775807"),
     accepted("ksql.query.pull.consistency.token.enabled", "false"),
-    accepted("ksql.query.push.v2.enabled", "false"),
+    accepted("ksql.query.push.v2.interpreter.enabled", "true"),
+    accepted("ksql.query.push.v2.registry.installed", "false"),
     accepted("ksql.query.error.max.queue.size", "10"),
     accepted("ksql.query.retry.backoff.initial.ms", "15000"),
     accepted("ksql.query.retry.backoff.max.ms", "900000"),
@@ -150,7 +160,10 @@ pub fn check_value(name: &str, value: &str) -> Result<(), String> {
     };
     match name {
         "auto.offset.reset" => one_of(&["earliest", "latest"]),
-        "ksql.query.pull.table.scan.enabled" | "ksql.variable.substitution.enable" => one_of(&["true", "false"]),
+        "ksql.query.pull.table.scan.enabled"
+        | "ksql.query.pull.range.scan.enabled"
+        | "ksql.query.push.v2.enabled"
+        | "ksql.variable.substitution.enable" => one_of(&["true", "false"]),
         _ => Ok(()),
     }
 }

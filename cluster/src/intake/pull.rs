@@ -32,8 +32,7 @@ impl Intake {
         let id = self.new_query_id("query");
         let kind = if stream { AnswerKind::PullStream } else { AnswerKind::PullTable };
         match &entry.relation {
-            // Windows of imported keys are the engine's to read.
-            Relation::Source(source) if stream && !entry.is_windowed() => {
+            Relation::Source(source) if stream => {
                 let topic = &source.topic.topic;
                 let reader = self.topics().read(topic, true).await.map_err(failed)?;
                 let ends = self.topics().ends(topic).await.map_err(failed)?;
@@ -78,8 +77,11 @@ impl Intake {
         all
     }
 
-    /// The rows of a stream that the engine still has.
-    async fn recent(&self, input: &str) -> Result<Vec<Row>, String> {
+    /// The rows of a stream that the engine still has; of a table what is there, or its changes where they are kept.
+    ///
+    /// # Errors
+    /// There is no such stream or table.
+    pub(crate) async fn recent(&self, input: &str) -> Result<Vec<Row>, String> {
         let mut subscription = self.workers().subscribe(input, true);
         loop {
             match subscription.next().await {

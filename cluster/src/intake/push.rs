@@ -116,8 +116,13 @@ impl Intake {
         let id =
             view.as_ref().map_or_else(|| self.new_query_id(&format!("transient_{source}")), |v| v.query_id.clone());
         let own = view.as_ref().map(|v| v.name.clone());
-        // Tables are read from their beginning, as in ksqlDB; the rows of a view of its own begin with the query.
-        let snapshot = table || own.is_some() || offset == Offset::Earliest;
+        let kept = self.catalog().get(&source).is_some_and(|entry| entry.view().is_some());
+        // ksqlDB attaches these to the query that keeps their input, in the middle of its changes.
+        let scalable =
+            kept && offset == Offset::Latest && session.bound.is_true("ksql.query.push.v2.enabled") == Some(true);
+        let id = if scalable { self.new_query_id("SCALABLE_PUSH_QUERY") } else { id };
+        // Other tables are read from their beginning; the rows of a view of its own begin with the query.
+        let snapshot = !scalable && (table || own.is_some() || offset == Offset::Earliest);
         let (subscription, subscribe) = self.workers().subscription(&source, snapshot);
         let install = view.map(|view| Command::Install { view, offset });
         self.workers().send(Command::Group(install.into_iter().chain([subscribe]).collect()));

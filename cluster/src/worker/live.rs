@@ -207,7 +207,11 @@ impl Live<'_> {
             Command::Group(_) => {}
             Command::Declare(source) => {
                 self.engine.declare(worker, &source, false);
-                self.sources.insert(source.name.clone(), source);
+                let (name, queryable) = (source.name.clone(), source.queryable);
+                self.sources.insert(name.clone(), source);
+                if queryable {
+                    self.want(&name, Offset::Earliest);
+                }
             }
             Command::Install { view, offset } => self.install(worker, view, offset),
             Command::Drop(name) => {
@@ -292,6 +296,8 @@ impl Live<'_> {
         for reading in self.readings.values_mut().filter(|r| r.group == self.group) {
             if let Some(columns) = self.engine.demand(&reading.source.name) {
                 reading.demand(&columns);
+            } else if reading.source.queryable {
+                reading.demand(&(0..reading.source.schema.len()).collect::<Vec<_>>());
             }
             if let Err(e) = reading.open(&self.shared.config.topics, &start) {
                 tracing::error!(source = reading.source.name, "cannot be read: {e}");
@@ -356,10 +362,10 @@ impl Live<'_> {
         settled.into_iter().for_each(|id| self.answer(Answer::Done(id)));
     }
 
-    /// Stops reading what no view reads any more.
+    /// Stops reading what no view reads any more and no client may ask for.
     fn stop_unread(&mut self) {
         let engine = &self.engine;
-        self.readings.retain(|name, _| engine.demand(name).is_some());
+        self.readings.retain(|name, reading| reading.source.queryable || engine.demand(name).is_some());
     }
 
     /// Polls every reader once and hands in what it brought.

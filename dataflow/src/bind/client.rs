@@ -179,12 +179,7 @@ fn check_keys(binder: &Binder<'_>, entry: &Entry, filter: &ast::Expr) -> Result<
 
 /// Where a row lies is not known of what a pull query reads.
 fn refuse_places(expr: &Expr, span: Span, clause: Clause) -> Result<(), Diagnostic> {
-    let mut names: Vec<&str> = Vec::new();
-    expr.visit(&mut |e| match e {
-        Expr::Rowpartition => names.push("`ROWPARTITION`"),
-        Expr::Rowoffset => names.push("`ROWOFFSET`"),
-        _ => {}
-    });
+    let names = places(expr);
     if names.is_empty() {
         return Ok(());
     }
@@ -192,6 +187,17 @@ fn refuse_places(expr: &Expr, span: Span, clause: Clause) -> Result<(), Diagnost
         span,
         format!("Pull queries don't support the following columns in {} clauses: {}", clause.name(), names.join(", ")),
     ))
+}
+
+/// The columns of an expression that say where a record lies.
+fn places(expr: &Expr) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    expr.visit(&mut |e| match e {
+        Expr::Rowpartition => names.push("`ROWPARTITION`"),
+        Expr::Rowoffset => names.push("`ROWOFFSET`"),
+        _ => {}
+    });
+    names
 }
 
 /// The whole keys that a condition allows, when it names them.
@@ -320,8 +326,12 @@ fn push(catalog: &Catalog, session: &Session, query: &Query) -> Result<PushQuery
     if let (true, Some(entry)) = (plain, entry) {
         let items = client_items(catalog, &from, query)?;
         let rows = rows(catalog, &from, query, &items, entry)?;
-        let columns = rows.project.iter().map(column).collect();
-        return Ok(PushQuery { view: None, query: rows, table: entry.is_table(), columns });
+        // Only a view sees where in its topic a record of a stream lies.
+        let placed = rows.project.iter().map(|p| &p.expr).chain(&rows.filter).any(|e| !places(e).is_empty());
+        if entry.is_table() || !placed {
+            let columns = rows.project.iter().map(column).collect();
+            return Ok(PushQuery { view: None, query: rows, table: entry.is_table(), columns });
+        }
     }
     // The query's own view; its name cannot be a user's.
     let leftmost = from.scope.relations.first().map_or("", |r| r.name.as_str());

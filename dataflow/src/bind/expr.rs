@@ -433,6 +433,9 @@ impl<'a> Binder<'a> {
         let text = || (self.text(left), self.text(right));
         comparison(op, a, b, text).map(fold).map_err(|message| {
             let message = match self.clause {
+                _ if matches!(expr.kind, ExprKind::Between { .. }) => {
+                    format!("Invalid expression: {message}\nexpression: {}", self.text(expr))
+                }
                 Clause::Where | Clause::Having => {
                     format!("Error in {} expression: {message}\nStatement: {}", self.clause.name(), self.text(expr))
                 }

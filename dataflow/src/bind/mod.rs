@@ -61,7 +61,7 @@ pub struct Session {
 
 impl Session {
     /// A property that is a truth, when it is set.
-    fn is_true(&self, name: &str) -> Option<bool> {
+    pub fn is_true(&self, name: &str) -> Option<bool> {
         self.properties.get(name).map(|v| v.eq_ignore_ascii_case("true"))
     }
 }

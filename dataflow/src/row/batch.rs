@@ -18,7 +18,8 @@ pub struct Origin {
 /// All parts have the same length. Cloning copies no data.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// The columns of the schema that the batch belongs to, keys first; `None` where nothing reads the column.
+    /// The columns of the schema that the batch belongs to, keys first; `None` where nothing reads the column. Of records
+    /// with windowed keys, WINDOWSTART and WINDOWEND (BIGINT) stand behind them.
     pub columns: Vec<Option<ArrayRef>>,
     /// ROWTIME of each record, in milliseconds since the epoch.
     pub times: Arc<[i64]>,

@@ -1,11 +1,13 @@
 //! A subscription: every change, in closed batches, at one place.
 
-use super::change::{ChangeBatch, Row};
+use super::change::{Bounds, ChangeBatch, Row};
 use super::peek::Unpack;
 use crate::engine::Deliver;
 use crate::render::TableChange;
 use crate::render::port::Flow;
 use crate::row::{Batch, Schema, Value, packed};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, Int64Array};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +51,12 @@ pub fn stream_rows<'scope>(batches: Flow<'scope, Batch>, schema: &Schema) -> Flo
 
 /// The records of a batch as rows.
 pub fn rows(batch: &Batch, schema: &Schema) -> Vec<Row> {
+    let bounds: Vec<&Int64Array> =
+        batch.columns.iter().skip(schema.len()).flatten().filter_map(|c| c.as_primitive_opt()).collect();
+    let window = |row: usize| match bounds.as_slice() {
+        [start, end] if start.is_valid(row) => Some(Bounds { start: start.value(row), end: end.value(row) }),
+        _ => None,
+    };
     (0..batch.len())
         .map(|row| {
             let mut cells = schema.columns().zip(&batch.columns).map(|(column, cells)| {
@@ -56,7 +64,7 @@ pub fn rows(batch: &Batch, schema: &Schema) -> Vec<Row> {
             });
             let key = cells.by_ref().take(schema.key.len()).collect();
             let deleted = batch.tombstones.as_ref().is_some_and(|t| t[row]);
-            Row { key, window: None, value: (!deleted).then(|| cells.collect()), time: batch.times[row] }
+            Row { key, window: window(row), value: (!deleted).then(|| cells.collect()), time: batch.times[row] }
         })
         .collect()
 }

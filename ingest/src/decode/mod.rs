@@ -30,12 +30,14 @@ pub use reject::{EXCERPT, Part, Reject};
 pub use window::split_window;
 
 use crate::record::{Record, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array};
 use column::ColumnBuilder;
 use part::{Fault, PartReader};
 use std::sync::Arc;
 use weir_dataflow::plan::{KeyWindow, Source, TimestampColumn};
 use weir_dataflow::row::datetime::Pattern;
 use weir_dataflow::row::{Batch, Column, Origin, Value};
+use weir_dataflow::views::change::Bounds;
 
 /// How records differ from what Kafka would deliver.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,6 +143,7 @@ impl Decoder {
             .collect();
         let (mut times, mut offsets) = (Vec::with_capacity(n), Vec::with_capacity(n));
         let mut tombstones: Option<Vec<bool>> = None;
+        let mut bounds = Vec::new();
         let mut headers = 0;
         // Reading can make text longer than it was, but never four times.
         let may_overflow = batch.bytes.len() > i32::MAX as usize / 4;
@@ -168,6 +171,10 @@ impl Decoder {
                     }
                     times.push(time);
                     offsets.push(record.offset);
+                    if let Some(window) = self.window {
+                        let key = record.key.and_then(|s| batch.bytes.get(s.start as usize..s.end as usize));
+                        bounds.push(key.and_then(|key| split_window(key, window)).map(|(_, bounds)| bounds));
+                    }
                 }
                 Err(fault) => {
                     builders.iter_mut().flatten().for_each(|b| b.truncate(times.len()));
@@ -175,9 +182,15 @@ impl Decoder {
                 }
             }
         }
-        let columns = (builders.into_iter().zip(&self.demanded))
+        let mut columns: Vec<Option<ArrayRef>> = (builders.into_iter().zip(&self.demanded))
             .map(|(builder, demanded)| builder.filter(|_| *demanded).map(ColumnBuilder::finish))
             .collect();
+        if self.window.is_some() {
+            for bound in [|b: Bounds| b.start, |b: Bounds| b.end] {
+                let column: Int64Array = bounds.iter().map(|b| b.map(bound)).collect();
+                columns.push(Some(Arc::new(column)));
+            }
+        }
         Batch {
             columns,
             times: times.into(),
