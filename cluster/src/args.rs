@@ -68,8 +68,12 @@ pub struct ReplayArgs {
     #[arg(value_name = "SCRIPT", required = true)]
     pub scripts: Vec<PathBuf>,
     /// A topic's records: a file of JSON lines, one value a line (repeatable)
-    #[arg(long = "topic", value_name = "NAME=FILE", required = true)]
+    #[arg(long = "topic", value_name = "NAME=FILE", required_unless_present = "records")]
     pub topics: Vec<String>,
+    /// A topic's records with their keys: a file of JSON lines, {"key": …, "value": …, "timestamp": MS} each, where no
+    /// value is a tombstone and a string stands for its bytes (repeatable; several files of a topic are its partitions)
+    #[arg(long, value_name = "NAME=FILE")]
+    pub records: Vec<String>,
     /// The field of the values that is the record's timestamp (milliseconds); without it, all are 0
     #[arg(long, value_name = "FIELD")]
     pub timestamp_field: Option<String>,

@@ -2,7 +2,8 @@
 
 use crate::args::{DemoArgs, KafkaArgs, ReplayArgs, RunArgs, ServerArgs, WorkerArgs};
 use crate::command::Offset;
-use std::collections::BTreeSet;
+use crate::worker::reading::TopicFiles;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,8 +69,8 @@ pub enum ConfigError {
     /// `--topic` is not NAME=FILE.
     #[error("--topic '{0}' is not NAME=FILE")]
     Topic(String),
-    /// `--topic` twice for one topic.
-    #[error("--topic '{0}' is given twice: put a topic's records into one file")]
+    /// `--topic` twice for one topic, or beside `--records`.
+    #[error("topic '{0}' is given twice: put its values into one file, or give all partitions with --records")]
     DuplicateTopic(String),
     /// `--kafka-property` is not KEY=VALUE.
     #[error("--kafka-property '{0}' is not KEY=VALUE")]
@@ -212,7 +213,7 @@ pub struct ReplayConfig {
     /// Scripts in order.
     pub scripts: Vec<PathBuf>,
     /// Topics and their files.
-    pub topics: Vec<(String, PathBuf)>,
+    pub topics: BTreeMap<String, TopicFiles>,
     /// The values' timestamp field.
     pub timestamp_field: Option<String>,
     /// Where the views' rows go.
@@ -295,17 +296,20 @@ impl ReplayConfig {
     /// # Errors
     /// The command line is wrong.
     pub fn new(args: &ReplayArgs) -> Result<Self, ConfigError> {
-        let mut topics = Vec::new();
-        let mut seen = BTreeSet::new();
-        for text in &args.topics {
+        let mut topics: BTreeMap<String, TopicFiles> = BTreeMap::new();
+        let given = args.topics.iter().map(|t| (t, false)).chain(args.records.iter().map(|t| (t, true)));
+        for (text, records) in given {
             let (name, file) = match text.split_once('=') {
-                Some((name, file)) if !name.is_empty() && !file.is_empty() => (name, file),
+                Some((name, file)) if !name.is_empty() && !file.is_empty() => (name, PathBuf::from(file)),
                 _ => return Err(ConfigError::Topic(text.clone())),
             };
-            if !seen.insert(name) {
-                return Err(ConfigError::DuplicateTopic(name.into()));
+            match topics.get_mut(name) {
+                Some(topic) if records && topic.records => topic.partitions.push(file),
+                Some(_) => return Err(ConfigError::DuplicateTopic(name.into())),
+                None => {
+                    topics.insert(name.to_owned(), TopicFiles { partitions: vec![file], records });
+                }
             }
-            topics.push((name.to_owned(), PathBuf::from(file)));
         }
         if args.chunk_bytes < 1 {
             return Err(ConfigError::Chunk(args.chunk_bytes));
@@ -499,5 +503,12 @@ mod tests {
             ConfigError::DuplicateTopic("a".into())
         );
         assert_eq!(replay("weir replay s.sql --topic a").unwrap_err(), ConfigError::Topic("a".into()));
+        let config = replay("weir replay s.sql --records a=x --records a=y --topic b=z").unwrap();
+        assert_eq!(config.topics["a"].partitions, [PathBuf::from("x"), PathBuf::from("y")]);
+        assert!(config.topics["a"].records && !config.topics["b"].records);
+        assert_eq!(
+            replay("weir replay s.sql --topic a=x --records a=y").unwrap_err(),
+            ConfigError::DuplicateTopic("a".into())
+        );
     }
 }

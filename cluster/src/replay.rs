@@ -121,7 +121,7 @@ impl Replay {
             Streams::None => false,
         });
         let files = Files {
-            paths: config.topics.iter().cloned().collect(),
+            topics: config.topics.clone(),
             timestamp_field: config.timestamp_field.clone(),
             chunk: Some(config.chunk_bytes as u64),
         };

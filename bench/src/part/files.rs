@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_cluster::config::{ReplayConfig, Shape, Streams};
 use weir_cluster::replay::{self, Replay, Watch};
+use weir_cluster::worker::reading::TopicFiles;
 
 pub(super) fn run(part: &Part) -> anyhow::Result<Measured> {
     let script = tempfile::Builder::new().suffix(".sql").tempfile()?;
@@ -17,7 +18,9 @@ pub(super) fn run(part: &Part) -> anyhow::Result<Measured> {
     let topics = [("clickstream", "clicks"), ("clickstream_users", "users"), ("clickstream_codes", "codes")];
     let config = ReplayConfig {
         scripts: vec![script.path().into()],
-        topics: topics.map(|(topic, file)| (topic.into(), part.data.join(format!("{file}.jsonl")))).into(),
+        topics: topics
+            .map(|(topic, file)| (topic.into(), TopicFiles::of_values(part.data.join(format!("{file}.jsonl")))))
+            .into(),
         timestamp_field: Some("ts".into()),
         out: None,
         streams: Streams::None,

@@ -15,7 +15,9 @@ use weir_dataflow::row::Batch;
 use weir_ingest::decode::{DecodeOptions, Decoder, Part, Reject};
 use weir_ingest::source::file::FileSource;
 use weir_ingest::source::kafka::{KafkaConfig, KafkaSource};
+use weir_ingest::source::lines::Layout;
 use weir_ingest::source::memory::MemoryBroker;
+use weir_ingest::source::partitions::Partitions;
 use weir_ingest::source::{Limit, Share, Source as Records, SourceError, Start as From};
 
 /// Where topics are: looked for in this order.
@@ -33,11 +35,27 @@ pub struct Topics {
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// By topic.
-    pub paths: BTreeMap<String, PathBuf>,
+    pub topics: BTreeMap<String, TopicFiles>,
     /// The field that is the record's timestamp.
     pub timestamp_field: Option<String>,
     /// Bytes that are read at once.
     pub chunk: Option<u64>,
+}
+
+/// A topic that is files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicFiles {
+    /// One a partition.
+    pub partitions: Vec<PathBuf>,
+    /// Lines are whole records; else values, which have the keys too.
+    pub records: bool,
+}
+
+impl TopicFiles {
+    /// A file with a value a line.
+    pub fn of_values(file: PathBuf) -> Self {
+        TopicFiles { partitions: vec![file], records: false }
+    }
 }
 
 /// Who reads.
@@ -103,7 +121,9 @@ impl Reading {
     /// # Errors
     /// A file cannot be read, or there is none for the topic.
     pub fn open(&mut self, topics: &Topics, start: &Start<'_>) -> Result<(), SourceError> {
-        if let Some(files) = &topics.files {
+        if let Some(files) = &topics.files
+            && files.topics.get(&self.source.topic.topic).is_some_and(|t| !t.records)
+        {
             let options = DecodeOptions { keys_from_value: true, timestamp_field: files.timestamp_field.clone() };
             self.decoder = Decoder::with_options(&self.source, &options);
             self.decoder.demand(&self.demanded);
@@ -118,10 +138,19 @@ impl Reading {
         };
         let topic = &self.source.topic.topic;
         self.records = if let Some(files) = &topics.files {
-            match files.paths.get(topic) {
-                Some(path) => {
+            match files.topics.get(topic) {
+                Some(TopicFiles { partitions, records }) => {
                     let chunk = files.chunk.unwrap_or(weir_ingest::source::file::CHUNK);
-                    Input::Open(Box::new(FileSource::open(path, share, 0, chunk)?))
+                    let mut opened = Vec::new();
+                    for (partition, path) in (0..).zip(partitions) {
+                        let file = FileSource::open(path, share, 0, chunk)?.as_partition(partition);
+                        opened.push(if *records {
+                            file.of_records(Layout::of(&self.source.topic, &self.source.schema))
+                        } else {
+                            file
+                        });
+                    }
+                    Input::Open(Box::new(Partitions::new(opened)))
                 }
                 None => Input::Elsewhere,
             }

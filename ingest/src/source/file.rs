@@ -1,10 +1,11 @@
-//! JSON lines: a file with a record's value a line, read once to its end.
+//! JSON lines: a file with a record a line, read once to its end.
 //!
 //! The file is one partition, cut into chunks of [`CHUNK`] bytes. A chunk has the lines that *start* in it, and is one
 //! batch, whose number is the chunk's; so each worker finds its own chunks without reading the others'. A record's
-//! offset is the byte where its line starts. Records have no key and one time: see
-//! [`crate::decode::DecodeOptions`] for taking both from the value.
+//! offset is the byte where its line starts. A line is a record's value; then records have no key and one time, see
+//! [`crate::decode::DecodeOptions`] for taking both from the value. Or it is a [whole record](super::lines).
 
+use super::lines::Layout;
 use super::{Limit, Position, Share, Source, SourceError};
 use crate::record::{Record, RecordBatch, Slice};
 use bytes::Bytes;
@@ -32,6 +33,9 @@ pub struct FileSource {
     /// Lines before this byte are left out.
     from: u64,
     time: i64,
+    partition: u32,
+    /// What a line is; `None`: a record's value.
+    layout: Option<Layout>,
 }
 
 impl FileSource {
@@ -49,7 +53,18 @@ impl FileSource {
         }
         let next = share.worker as u64;
         let (path, length) = (path.to_owned(), metadata.len());
-        Ok(FileSource { path, file, length, chunk: chunk.max(1), share, next, from: 0, time: time_ms })
+        let (chunk, from, partition, layout) = (chunk.max(1), 0, 0, None);
+        Ok(FileSource { path, file, length, chunk, share, next, from, time: time_ms, partition, layout })
+    }
+
+    /// The same as another partition of its topic than 0.
+    pub fn as_partition(self, partition: u32) -> Self {
+        FileSource { partition, ..self }
+    }
+
+    /// The same with lines that are whole records.
+    pub fn of_records(self, layout: Layout) -> Self {
+        FileSource { layout: Some(layout), ..self }
     }
 
     /// Bytes in the file.
@@ -73,12 +88,27 @@ impl FileSource {
             _ => memchr::memchr(b'\n', &bytes).map(|at| at + 1),
         };
         let mut records = Vec::with_capacity(bytes.len() / 128);
+        // Keys and values, where a line is more than a value.
+        let mut parts = Vec::new();
         while let Some(at) = line.filter(|at| origin + (*at as u64) < end) {
             let line_end = self.line_end(&mut bytes, at, origin)?;
-            self.push(&mut records, &bytes, at..line_end, origin);
+            match self.layout {
+                None => self.push(&mut records, &bytes, at..line_end, origin),
+                Some(layout) => {
+                    let offset = origin + at as u64;
+                    let line = bytes[at..line_end].trim_ascii();
+                    if !line.is_empty() && offset >= self.from {
+                        let record =
+                            layout.read(line, &mut parts, self.time, i64::try_from(offset).unwrap_or(i64::MAX));
+                        let error = |cause| SourceError::Record { path: self.path.clone(), offset, cause };
+                        records.push(record.map_err(error)?);
+                    }
+                }
+            }
             line = (line_end < bytes.len()).then_some(line_end + 1);
         }
-        Ok(RecordBatch { partition: 0, sequence: chunk, bytes: Bytes::from(bytes), records, headers: Vec::new() })
+        let bytes = Bytes::from(if self.layout.is_some() { parts } else { bytes });
+        Ok(RecordBatch { partition: self.partition, sequence: chunk, bytes, records, headers: Vec::new() })
     }
 
     /// Where the line ends that starts at `at`; reads on when that is behind the chunk.
@@ -141,10 +171,13 @@ impl Source for FileSource {
 
     fn positions(&self) -> Vec<Position> {
         let offset = i64::try_from((self.next * self.chunk).max(self.from)).unwrap_or(i64::MAX);
-        vec![Position { partition: 0, offset, sequence: self.next }]
+        vec![Position { partition: self.partition, offset, sequence: self.next }]
     }
 
     fn seek(&mut self, position: Position) {
+        if position.partition != self.partition {
+            return;
+        }
         self.from = u64::try_from(position.offset).unwrap_or(0);
         let workers = self.share.workers.max(1) as u64;
         let first = self.from / self.chunk;
@@ -231,6 +264,28 @@ mod tests {
         std::fs::write(&path, format!("a\n{long}\nb")).unwrap();
         let lines: Vec<usize> = rest(&mut open(&path, Share::ALL, CHUNK)).into_iter().map(|r| r.2.len()).collect();
         assert_eq!(lines, [1, 5 << 20, 1]);
+    }
+
+    #[test]
+    fn lines_may_be_whole_records() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "{\"key\":\"a\",\"value\":{\"x\":1.50},\"timestamp\":7}\n\n{\"key\":\"b\"}\n").unwrap();
+        for chunk in [1, 10, CHUNK] {
+            let mut source = open(&path, Share::ALL, chunk).as_partition(3).of_records(Layout::default());
+            let mut seen = Vec::new();
+            while let Some(batch) = source.poll(Limit::default()).unwrap() {
+                assert_eq!(batch.partition, 3);
+                let part = |s: Option<Slice>| s.map(|s| String::from_utf8(batch.slice(s).to_vec()).unwrap());
+                seen.extend(batch.records.iter().map(|r| (part(r.key), part(r.value), r.time, r.offset)));
+            }
+            let (a, b) = (Some("a".to_owned()), Some("b".to_owned()));
+            assert_eq!(seen, [(a, Some("{\"x\":1.50}".to_owned()), 7, 0), (b, None, 5, 44)]);
+        }
+        std::fs::write(&path, "{\"key\":\"a\"}\n{\"valeu\":1}\n").unwrap();
+        let mut source = open(&path, Share::ALL, CHUNK).of_records(Layout::default());
+        let error = source.poll(Limit::default()).unwrap_err().to_string();
+        assert!(error.contains("at byte 12") && error.contains("valeu"), "{error}");
     }
 
     #[test]

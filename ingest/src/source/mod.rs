@@ -7,7 +7,9 @@
 pub mod datagen;
 pub mod file;
 pub mod kafka;
+pub mod lines;
 pub mod memory;
+pub mod partitions;
 
 use crate::record::RecordBatch;
 use std::path::PathBuf;
@@ -109,6 +111,16 @@ pub enum SourceError {
         path: PathBuf,
         /// Where the line starts.
         offset: u64,
+    },
+    /// A line of a file that should be a record and is none.
+    #[error("the line at byte {offset} of '{path}' is no record: {cause}; a record is {example}", example = lines::EXAMPLE)]
+    Record {
+        /// Which file.
+        path: PathBuf,
+        /// Where the line starts.
+        offset: u64,
+        /// What is wrong with it.
+        cause: String,
     },
     /// Kafka.
     #[error(transparent)]

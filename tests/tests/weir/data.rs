@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use libtest_mimic::Trial;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// How many workers and processes take part, and how long the pieces are in which they read.
 pub(crate) struct Shape {
@@ -59,12 +60,17 @@ fn run(file: &Path, shape: &Shape) -> Result<()> {
 
 /// Runs `weir ARGS` in a shape; gives how process 0 ended.
 pub(crate) fn replay(args: &[String], shape: &Shape, folder: &Path) -> Result<Finished> {
+    replay_within(Duration::from_secs(120), args, shape, folder)
+}
+
+/// The same, with what it may take.
+pub(crate) fn replay_within(limit: Duration, args: &[String], shape: &Shape, folder: &Path) -> Result<Finished> {
     let mut common = vec!["--workers".to_owned(), shape.workers.to_string()];
     if let Some(bytes) = shape.chunk_bytes {
         common.extend(["--chunk-bytes".to_owned(), bytes.to_string()]);
     }
     if shape.processes == 1 {
-        return Run::new(args)?.args(&common).folder(folder).succeed();
+        return Run::new(args)?.args(&common).folder(folder).limit(limit).succeed();
     }
     let hosts = folder.join("hosts");
     let lines: Vec<String> = free_ports(shape.processes)?.iter().map(|p| format!("127.0.0.1:{p}\n")).collect();
@@ -73,10 +79,10 @@ pub(crate) fn replay(args: &[String], shape: &Shape, folder: &Path) -> Result<Fi
     common.extend(["--hosts".to_owned(), hosts.display().to_string()]);
     let mut others = Vec::new();
     for process in 1..shape.processes {
-        let run = Run::new(args)?.args(&common).args(["--process", &process.to_string()]).folder(folder);
+        let run = Run::new(args)?.args(&common).args(["--process", &process.to_string()]).folder(folder).limit(limit);
         others.push(run.start()?);
     }
-    let first = Run::new(args)?.args(&common).args(["--process", "0"]).folder(folder).succeed();
+    let first = Run::new(args)?.args(&common).args(["--process", "0"]).folder(folder).limit(limit).succeed();
     for (i, other) in others.into_iter().enumerate() {
         let other = other.finish().with_context(|| format!("process {}", i + 1))?;
         anyhow::ensure!(other.status == Some(0), "process {} ended with {:?}\n{}", i + 1, other.status, other.stderr);

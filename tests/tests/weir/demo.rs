@@ -33,6 +33,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         turn::shared("demo/sigterm", sigterm),
         turn::shared("demo/port-of-the-systems-choice", port_of_the_systems_choice),
         turn::shared("demo/port-in-use", port_in_use),
+        turn::shared("demo/port-for-connectors-in-use", port_for_connectors_in_use),
+        turn::shared("demo/live-line-and-ctrl-c", live_line_and_ctrl_c),
     ]
 }
 
@@ -208,5 +210,43 @@ fn port_in_use() -> Result<()> {
         ensure!(finished.status == Some(1), "ended with {:?}\n{}", finished.status, finished.stderr);
         ensure!(finished.stderr.contains(&address), "the message does not name {address}: {}", finished.stderr);
     }
+    Ok(())
+}
+
+/// The port that scripts expect connectors at is a service, not a condition.
+fn port_for_connectors_in_use() -> Result<()> {
+    // When it cannot be taken here, somebody else has it, and that is as good.
+    let _taken = TcpListener::bind("127.0.0.1:8083");
+    let run = Run::new(["demo", "--listen", "127.0.0.1:0"])?.start()?;
+    let stdout = wait_for(Duration::from_secs(20), "the tour", || {
+        let stdout = run.stdout();
+        ensure!(stdout.contains("Ctrl-C"), "it printed '{stdout}'");
+        Ok(stdout)
+    })?;
+    ensure!(stdout.contains("127.0.0.1:8083 is taken"), "it does not say that the port is taken: {stdout}");
+    run.signal("INT")?;
+    let finished = run.finish()?;
+    ensure!(finished.status == Some(0), "SIGINT: status {:?}\n{}", finished.status, finished.stderr);
+    Ok(())
+}
+
+fn live_line_and_ctrl_c() -> Result<()> {
+    let args = ["demo", "--rate", "200", "--listen", "127.0.0.1:0", "--connect-listen", "127.0.0.1:0"];
+    let mut run = Run::on_terminal(&args)?.start()?;
+    wait_for(Duration::from_secs(30), "a line that is written again and again", || {
+        let stdout = run.stdout();
+        // Each begins at the start of the terminal's line, which it clears.
+        let lines: Vec<&str> = stdout.split("\r\x1b[K").skip(1).collect();
+        let tables = VIEWS[2..].iter().map(|view| view.to_lowercase()).collect::<Vec<_>>();
+        let all = |line: &str| line.contains(" records/s") && tables.iter().all(|t| line.contains(&format!("  {t} ")));
+        let shown = lines.iter().filter(|line| all(line)).count();
+        let moving =
+            lines.iter().any(|line| line.split(' ').next().is_some_and(|n| n.parse().is_ok_and(|n: u64| n > 0)));
+        ensure!(shown > 1 && moving, "it printed '{stdout}'");
+        Ok(())
+    })?;
+    run.type_in(b"\x03")?;
+    let finished = run.finish()?;
+    ensure!(finished.status == Some(0), "Ctrl-C: status {:?}\n{}", finished.status, finished.stdout);
     Ok(())
 }

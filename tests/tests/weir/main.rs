@@ -6,6 +6,7 @@
 //! errors/NAME          `weir check` of tests/data/errors/NAME.sql, against NAME.expected beside it
 //! commands/…           exit statuses and messages of the command line
 //! clickstream/…        generated clicks, against a plain recomputation with hash maps
+//! random/…             random scripts over random records, against a naive evaluator
 //! peers/…              the same against DuckDB, where ../shared is there
 //! demo/…               `weir demo` and its HTTP
 //! kafka/… elasticsearch/… opensearch/…   real servers, started by tests/services/service
@@ -35,6 +36,7 @@ mod kafka;
 mod layers;
 mod peers;
 mod program;
+mod random;
 mod search;
 mod server;
 mod service;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         errors::trials(),
         commands::trials(),
         clickstream::trials(),
+        random::trials(),
         peers::trials(),
         demo::trials(),
     ]

@@ -1,8 +1,11 @@
 //! The unmodified demo script against DuckDB, on the files of the shared generator. Only where `../shared` is.
+//!
+//! 200,000 clicks a scale unless `WEIR_TEST_CLICKS` says otherwise. As large as it is meant, which takes some minutes:
+//! `WEIR_TEST_CLICKS=5000000 cargo test --release -p weir-tests peers -- --test-threads 1`.
 
 use crate::case::{difference, rows_of};
 use crate::clickstream::SHAPES;
-use crate::data::replay;
+use crate::data::replay_within;
 use crate::program::workspace;
 use crate::turn;
 use anyhow::{Context as _, Result, ensure};
@@ -12,6 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Each table and those of its columns that DuckDB computes, in its order.
 const TABLES: [(&str, &[&str]); 7] = [
@@ -23,6 +27,9 @@ const TABLES: [(&str, &[&str]); 7] = [
     ("ENRICHED_ERROR_CODES_COUNT", &["CODE", "DEFINITION", "WINDOWSTART", "COUNT"]),
     ("USER_IP_ACTIVITY", &["USERNAME", "IP", "CITY", "WINDOWSTART", "COUNT"]),
 ];
+
+/// What a process may hold, MB.
+const MEMORY: u64 = 3 << 10;
 
 /// One test a scale.
 pub(crate) fn trials() -> Vec<Trial> {
@@ -55,7 +62,10 @@ fn run(scale: &str) -> Result<()> {
         args.extend(topic("clickstream_users", "users.jsonl"));
         args.extend(topic("clickstream_codes", "codes.jsonl"));
         args.extend(["--timestamp-field", "ts", "--out", &out.display().to_string()].map(str::to_owned));
-        replay(&args, shape, folder.path()).context(shape.name)?;
+        let finished = replay_within(Duration::from_secs(900), &args, shape, folder.path()).context(shape.name)?;
+        let memory = finished.summary()?["rss_mb"].as_u64().context("no rss_mb")?;
+        println!("peers/{scale}/{}: {}", shape.name, finished.stdout.lines().last().unwrap_or_default());
+        ensure!(memory < MEMORY, "{} took {memory} MB of memory", shape.name);
         for (table, columns) in TABLES {
             let expected = fs::read_to_string(oracle.join(format!("{}.csv", table.to_lowercase())))?;
             let expected: Vec<String> = expected.lines().map(|l| l.replace('"', "")).collect();

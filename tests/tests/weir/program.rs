@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -69,6 +70,16 @@ impl Run {
         Ok(Run { command, limit: Duration::from_secs(120) })
     }
 
+    /// `weir ARGS` on a wide terminal of its own, by `script`; what it prints all goes to standard output.
+    pub(crate) fn on_terminal(args: &[&str]) -> Result<Run> {
+        let mut line = vec![weir()?.display().to_string()];
+        line.extend(args.iter().map(|&a| a.to_owned()));
+        let mut command = Command::new("script");
+        let line = format!("stty rows 24 cols 400; exec {}", line.join(" "));
+        command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped());
+        Ok(Run { command, limit: Duration::from_secs(120) })
+    }
+
     /// More arguments.
     pub(crate) fn args<A: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Run {
         self.command.args(args);
@@ -127,6 +138,12 @@ impl Running {
     /// What it has printed on standard error so far.
     pub(crate) fn stderr(&self) -> String {
         read_lossy(&self.output.path().join("stderr"))
+    }
+
+    /// Types on its terminal.
+    pub(crate) fn type_in(&mut self, keys: &[u8]) -> Result<()> {
+        self.child.stdin.as_mut().context("it has no terminal")?.write_all(keys)?;
+        Ok(())
     }
 
     /// Its process id.
