@@ -18,7 +18,9 @@
 //! == late 0
 //! ```
 //!
-//! A record is its time in milliseconds and its value; what is no JSON object goes to the topic as it stands. Rows
+//! A record is its time in milliseconds and its value; what is no JSON object goes to the topic as it stands. Where keys
+//! of their own, tombstones or partitions matter, `== records TOPIC` has a whole record a line, as `weir replay
+//! --records` reads them; each such section of a topic is a partition. Rows
 //! may stand in any order, but their columns are in the view's order: key, WINDOWSTART, WINDOWEND, value. Lines that
 //! start with `--` are comments outside of the statements too. `rejected` and `late` are checked when they stand there.
 
@@ -36,6 +38,8 @@ pub(crate) const TIME_FIELD: &str = "ts";
 pub(crate) struct Case {
     statements: String,
     topics: BTreeMap<String, String>,
+    /// By topic: the lines of each partition.
+    records: BTreeMap<String, Vec<String>>,
     rows: BTreeMap<String, Vec<String>>,
     rejected: Option<u64>,
     late: Option<u64>,
@@ -72,10 +76,11 @@ impl Case {
         match section {
             "statements" => {}
             "topic" => ensure!(self.topics.insert(name.into(), String::new()).is_none(), "topic '{name}' stands twice"),
+            "records" => self.records.entry(name.into()).or_default().push(String::new()),
             "rows" => ensure!(self.rows.insert(name.into(), Vec::new()).is_none(), "rows of '{name}' stand twice"),
             "rejected" => self.rejected = Some(name.parse()?),
             "late" => self.late = Some(name.parse()?),
-            _ => bail!("no section '{section}': statements, topic, rows, rejected or late"),
+            _ => bail!("no section '{section}': statements, topic, records, rows, rejected or late"),
         }
         Ok(())
     }
@@ -93,6 +98,11 @@ impl Case {
                     None => writeln!(records, "{value}")?,
                 }
             }
+            "records" => {
+                if let Some(partition) = self.records.get_mut(name).and_then(|p| p.last_mut()) {
+                    writeln!(partition, "{line}")?;
+                }
+            }
             "rows" => self.rows.entry(name.into()).or_default().push(canonical(line)?),
             _ => bail!("'{section}' has no lines"),
         }
@@ -108,6 +118,13 @@ impl Case {
             let file = folder.join(format!("{topic}.jsonl"));
             fs::write(&file, records)?;
             args.extend(["--topic".to_owned(), format!("{topic}={}", file.display())]);
+        }
+        for (topic, partitions) in &self.records {
+            for (i, records) in partitions.iter().enumerate() {
+                let file = folder.join(format!("{topic}.{i}"));
+                fs::write(&file, records)?;
+                args.extend(["--records".to_owned(), format!("{topic}={}", file.display())]);
+            }
         }
         args.extend(["--timestamp-field".to_owned(), TIME_FIELD.to_owned()]);
         Ok(args)
