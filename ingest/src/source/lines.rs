@@ -109,7 +109,10 @@ impl Encoding {
 mod tests {
     use super::*;
 
-    fn read(layout: Layout, line: &str) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>, i64), String> {
+    /// Key, value and time.
+    type Parts = (Option<Vec<u8>>, Option<Vec<u8>>, i64);
+
+    fn read(layout: Layout, line: &str) -> Result<Parts, String> {
         let mut bytes = b"before".to_vec();
         let record = layout.read(line.as_bytes(), &mut bytes, 5, 0)?;
         let part = |s: Option<Slice>| s.map(|s| bytes[s.start as usize..s.end as usize].to_vec());
