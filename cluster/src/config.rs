@@ -84,6 +84,9 @@ pub enum ConfigError {
     /// `--chunk-bytes` too small.
     #[error("--chunk-bytes {0} is too small: at least 1")]
     Chunk(usize),
+    /// Filters that leave nothing.
+    #[error("none of {0} cases is selected: look at --match, --family, --tier and --demo-core")]
+    NoCase(usize),
     /// `--match` with what is no regular expression.
     #[error("--match '{0}' is no regular expression: {1}")]
     Pattern(String, String),

@@ -89,6 +89,8 @@ pub struct Engine {
     order: Vec<String>,
     epoch: u64,
     reports: SharedReports,
+    /// Streams whose rows have a key of their own: one of nulls is a key too.
+    rekeyed: BTreeSet<String>,
 }
 
 impl Engine {
@@ -100,6 +102,7 @@ impl Engine {
             order: Vec::new(),
             epoch: 0,
             reports: Rc::new(RefCell::new(Reports::default())),
+            rekeyed: BTreeSet::new(),
         }
     }
 
@@ -184,6 +187,7 @@ impl Engine {
         let input = self.nodes.get(&pipeline.input).ok_or_else(|| format!("'{}' is not there", pipeline.input))?;
         let table_input = input.kept.is_some();
         let (input_schema, split) = (input.schema.clone(), input.split);
+        let input_keys = input_schema.key.len();
         let wants_table = match &view.kind {
             ViewKind::Stream(_) => false,
             ViewKind::Table(_) => true,
@@ -225,6 +229,9 @@ impl Engine {
             rows: 0,
             tap: None,
         };
+        if view.rekeys(input_keys) {
+            self.rekeyed.insert(view.name.clone());
+        }
         self.add(view.name.clone(), node);
         self.prime(&view.name, replay);
         Ok(())
@@ -248,6 +255,7 @@ impl Engine {
         let (schema, table) = (source.schema.clone(), source.kept.is_some());
         let frontier = at.max(self.out_frontier(source));
         let dataflow = worker.next_dataflow_index();
+        let rekeyed = self.rekeyed.contains(input);
         let port = worker.dataflow_named::<u64, _, _>(name, |scope| {
             if table {
                 let (inlet, changes) = Inlet::new(scope, frontier);
@@ -255,7 +263,7 @@ impl Engine {
                 Port::Changes(inlet)
             } else {
                 let (inlet, batches) = Inlet::new(scope, frontier);
-                subscribe::collect(subscribe::stream_rows(batches, &schema), deliver);
+                subscribe::collect(subscribe::stream_rows(batches, &schema, rekeyed), deliver);
                 Port::Batches(inlet)
             }
         });
@@ -293,6 +301,7 @@ impl Engine {
     pub fn remove(&mut self, worker: &mut Worker, name: &str) {
         if let Some(node) = self.nodes.remove(name) {
             self.order.retain(|n| n != name);
+            self.rekeyed.remove(name);
             if let Some(dataflow) = node.dataflow {
                 drop(node);
                 worker.drop_dataflow(dataflow);

@@ -209,6 +209,11 @@ impl Case {
         format!("{} {}", self.file, self.name)
     }
 
+    /// What it is about; of a case that does not say, its file without `.json`.
+    pub fn family(&self) -> &str {
+        if self.family.is_empty() { self.file.trim_end_matches(".json") } else { &self.family }
+    }
+
     /// How the case must fail, if it must.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.expected_exception.as_ref().or(self.expected_error.as_ref())

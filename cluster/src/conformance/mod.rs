@@ -73,7 +73,7 @@ impl Selection {
 
     fn takes(&self, case: &Case) -> bool {
         self.pattern.as_ref().is_none_or(|p| p.is_match(&case.title()))
-            && self.family.as_ref().is_none_or(|f| *f == case.family)
+            && self.family.as_ref().is_none_or(|f| f == case.family())
             && self.tier.is_none_or(|t| t == case.tier)
             && (case.demo_core || !self.demo_core)
     }
@@ -94,7 +94,7 @@ pub fn run(selection: &Selection, out: &mut (dyn Write + Send)) -> anyhow::Resul
         writeln!(out, "{left_out} cases are left out: they need a format that weir does not have")?;
     }
     if cases.is_empty() && known > 0 {
-        bail!("none of {known} cases is selected: look at --match, --family, --tier and --demo-core");
+        return Err(ConfigError::NoCase(known).into());
     }
     let outcomes = run_all(&cases, selection.jobs, out)?;
     report::summary(out, &outcomes)?;

@@ -21,8 +21,8 @@ use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_dataflow::bind::{Bound, Catalog, Entry, InsertValues, Relation, bind};
 use weir_dataflow::plan::{Format, Source, Step, TopicSpec, View};
-use weir_dataflow::row::Schema;
 use weir_dataflow::row::encode::Encoder;
+use weir_dataflow::row::{Schema, Value};
 use weir_dataflow::sql::ast::Statement;
 use weir_dataflow::sql::error::{Diagnostic, line_column};
 use weir_dataflow::sql::parse;
@@ -174,6 +174,7 @@ impl Script {
         let Some(entry) = self.catalog.get(&insert.target) else { return Ok(()) };
         let encoder = writes(entry.schema(), entry.topic())?;
         let InsertValues { key, value, time, .. } = insert.clone();
+        let key = if key.iter().all(Value::is_null) { Vec::new() } else { key };
         let row = Row { key, window: None, value: Some(value), time: time.unwrap_or(0) };
         let topic = entry.topic().topic.clone();
         self.topics.entry(topic).or_default().extend(encode(&encoder, &row));
@@ -358,7 +359,7 @@ fn encode(encoder: &Encoder, row: &Row) -> Option<Raw> {
     Some(Raw {
         key: part(&|out| encoder.key(row, out)),
         value: part(&|out| encoder.value(row, out)),
-        time: row.time,
+        time: encoder.time(row)?,
         headers: Vec::new(),
     })
 }

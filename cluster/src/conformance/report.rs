@@ -38,7 +38,7 @@ pub struct Outcome<'a> {
 /// # Errors
 /// It cannot be written.
 pub fn failure(out: &mut dyn Write, case: &Case, failure: &Failure) -> io::Result<()> {
-    writeln!(out, "FAIL {}: {}: {}", family(case), case.title(), failure.reason)?;
+    writeln!(out, "FAIL {}: {}: {}", case.family(), case.title(), failure.reason)?;
     for (expected, actual) in &failure.lines {
         if expected == actual {
             writeln!(out, "    =        {expected}")?;
@@ -58,7 +58,7 @@ pub fn failure(out: &mut dyn Write, case: &Case, failure: &Failure) -> io::Resul
 pub fn summary(out: &mut dyn Write, outcomes: &[Outcome<'_>]) -> io::Result<()> {
     let mut families: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for outcome in outcomes {
-        let counts = families.entry(family(outcome.case)).or_default();
+        let counts = families.entry(outcome.case.family()).or_default();
         *(if outcome.result.is_ok() { &mut counts.0 } else { &mut counts.1 }) += 1;
     }
     let width = families.keys().map(|f| f.len()).max().unwrap_or(0);
@@ -67,11 +67,6 @@ pub fn summary(out: &mut dyn Write, outcomes: &[Outcome<'_>]) -> io::Result<()> 
     }
     let (passed, failed) = families.values().fold((0, 0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
     writeln!(out, "{passed} passed, {failed} failed")
-}
-
-/// A case's family; of a case that names none, its file.
-fn family(case: &Case) -> &str {
-    if case.family.is_empty() { case.file.trim_end_matches(".json") } else { &case.family }
 }
 
 #[cfg(test)]

@@ -60,16 +60,17 @@ impl Target {
         })
     }
 
-    fn record(&self, row: &Row) -> NewRow {
+    /// `None` when the target's timestamp column says no time.
+    fn record(&self, row: &Row) -> Option<NewRow> {
         let part = |write: &dyn Fn(&mut Vec<u8>) -> bool| {
             let mut bytes = Vec::new();
             write(&mut bytes).then(|| Bytes::from(bytes))
         };
-        NewRow {
+        Some(NewRow {
             key: part(&|out| self.encoder.key(row, out)),
             value: part(&|out| self.encoder.value(row, out)),
-            time: row.time,
-        }
+            time: self.encoder.time(row)?,
+        })
     }
 }
 
@@ -87,7 +88,12 @@ impl Intake {
 
     async fn insert(&self, target: &Target, row: &Row) -> Result<(), String> {
         self.topics().ensure_any(&target.topic).await?;
-        self.topics().append(&target.topic, vec![target.record(row)]).await
+        let mut row = row.clone();
+        if row.key.iter().all(Value::is_null) {
+            row.key.clear();
+        }
+        let record = target.record(&row).ok_or("the column of its timestamp has no time from 1970 on")?;
+        self.topics().append(&target.topic, vec![record]).await
     }
 
     /// The stream or table that a request to `/inserts-stream` means; its name is folded unless it is quoted.
@@ -155,7 +161,11 @@ impl Intake {
 /// Writes a query's rows to its target's topic, in order.
 async fn write(mut subscription: Subscription, target: Target, topics: Topics) {
     while let Some(Ok(batch)) = subscription.next().await {
-        let records = batch.rows.iter().map(|row| target.record(row)).collect();
+        let records: Vec<NewRow> = batch.rows.iter().filter_map(|row| target.record(row)).collect();
+        if records.len() < batch.rows.len() {
+            let rows = batch.rows.len() - records.len();
+            tracing::warn!(topic = target.topic, rows, "not written: their timestamp column has no time from 1970 on");
+        }
         if let Err(reason) = topics.append(&target.topic, records).await {
             tracing::error!(topic = target.topic, reason, "rows of INSERT INTO cannot be written");
         }

@@ -134,6 +134,20 @@ impl View {
         }
     }
 
+    /// A stream whose rows get a key of their own (PARTITION BY, a join) instead of their input's, which has this many
+    /// key columns.
+    pub fn rekeys(&self, input_keys: usize) -> bool {
+        let ViewKind::Stream(Pipeline { steps, .. }) = &self.kind else { return false };
+        let keeps = |(i, column): (usize, &NamedExpr)| matches!(column.expr, Expr::Column(at, _) if at == i);
+        match steps.last() {
+            Some(Step::Project(columns)) => {
+                let keys = self.schema.key.len();
+                keys != input_keys || !columns.iter().take(keys).enumerate().all(keeps)
+            }
+            _ => false,
+        }
+    }
+
     /// Its rows have windows.
     pub fn is_windowed(&self) -> bool {
         matches!(&self.kind, ViewKind::Aggregate(aggregate) if aggregate.window.is_some())

@@ -16,7 +16,7 @@ use crate::row::{SqlType, packed};
 use crate::views::change::Bounds;
 use differential_dataflow::difference::Semigroup;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
@@ -217,7 +217,12 @@ impl Kept {
             }
             runs.entry(stretch).or_insert_with(|| Run::new(epoch, updates.len(), bytes)).push(key, accum);
         }
-        let changes = if self.listening { self.group_changes(&merged) } else { Vec::new() };
+        let mut changes = if self.listening { self.group_changes(&merged) } else { Vec::new() };
+        // A row of a table that changes its group leaves the old one before it comes to the new one.
+        let left: HashSet<&[u8]> = merged.iter().filter(|(_, a)| a.rows < 0).map(|(key, _)| *key).collect();
+        if !left.is_empty() {
+            changes.sort_by_key(|change| !left.contains(&*change.key));
+        }
         self.store.insert(runs.into_iter().collect(), epoch + 1);
         changes
     }

@@ -34,7 +34,7 @@ pub fn records(records: Flow<'_, Batch>, schema: Schema) -> Flow<'_, Parcel> {
                     let (keys, values) = columns.split_at(schema.key.len());
                     let (keys, values) = (Packer::new(keys.to_vec()), Packer::new(values.to_vec()));
                     let mut parcels = Parcels::new(peers);
-                    for row in (0..batch.len()).filter(|&row| !keys.any_null(row)) {
+                    for row in (0..batch.len()).filter(|&row| !keys.all_null(row)) {
                         let deleted = batch.tombstones.as_ref().is_some_and(|t| t[row]);
                         let value = (!deleted).then(|| {
                             let mut value = Vec::new();

@@ -3,6 +3,7 @@
 //! What a format cannot hold is refused when the [`Encoder`] is made, so that encoding a row cannot fail. No bytes at
 //! all (a null key, a tombstone) is `false`, which is not the same as zero bytes.
 
+use super::datetime::Pattern;
 use super::json::{write_display, write_json, write_string};
 use super::text::double_text;
 use super::{Column, Schema, SqlType, Value};
@@ -36,6 +37,15 @@ pub struct Encoder {
     key: Part,
     value: Part,
     window: Option<KeyWindow>,
+    time: Option<Time>,
+}
+
+/// Where a record's timestamp comes from.
+#[derive(Clone, Debug)]
+struct Time {
+    column: usize,
+    /// Of a STRING column.
+    pattern: Option<Pattern>,
 }
 
 /// The key or the value.
@@ -57,14 +67,18 @@ impl Encoder {
             key: Part::new(&schema.key, topic.key_format, true)?,
             value: Part::new(&schema.value, topic.value_format, !topic.wrap_single_value)?,
             window: topic.window,
+            time: topic
+                .timestamp
+                .as_ref()
+                .map(|t| Time { column: t.column, pattern: t.format.as_deref().and_then(|f| Pattern::new(f).ok()) }),
         })
     }
 
     /// Appends the record's key; false when it has none. A windowed key ends in its bounds: eight bytes with the
     /// start, or for sessions eight with the end and eight with the start.
     pub fn key(&self, row: &Row, out: &mut Vec<u8>) -> bool {
-        // A key of nulls is no key, in whatever format.
-        if row.key.iter().all(Value::is_null) || !self.key.write(&row.key, out) {
+        // A key of one column that is null is no key, in whatever format; several nulls are one.
+        if matches!(row.key.as_slice(), [] | [Value::Null]) || !self.key.write(&row.key, out) {
             return false;
         }
         if let Some(bounds) = row.window {
@@ -74,6 +88,22 @@ impl Encoder {
             out.extend_from_slice(&bounds.start.to_be_bytes());
         }
         true
+    }
+
+    /// The record's timestamp: ROWTIME, or what the topic's timestamp column says. `None`: the record is not written,
+    /// for the column is null, cannot be read as a time, or is negative.
+    pub fn time(&self, row: &Row) -> Option<i64> {
+        let (Some(time), Some(values)) = (&self.time, &row.value) else { return Some(row.time) };
+        let cell = match time.column.checked_sub(row.key.len()) {
+            None => row.key.get(time.column),
+            Some(i) => values.get(i),
+        };
+        let at = match (cell?, &time.pattern) {
+            (Value::Bigint(at) | Value::Timestamp(at), _) => *at,
+            (Value::String(text), Some(pattern)) => pattern.parse_timestamp(text, "UTC").ok()?,
+            _ => return None,
+        };
+        (at >= 0).then_some(at)
     }
 
     /// Appends the record's value; false for a tombstone.
@@ -245,7 +275,9 @@ mod tests {
         let encoder = Encoder::new(&two, &topic(Format::Json, Format::Json)).unwrap();
         let r = row(vec![Value::String("a".into()), Value::Null], Some(vec![Value::Null]));
         assert_eq!(text(&encoder, &r), (Some(r#"{"K1":"a","K2":null}"#.into()), Some(r#"{"V":null}"#.into())));
-        assert_eq!(text(&encoder, &row(vec![Value::Null, Value::Null], None)), (None, None));
+        assert_eq!(text(&encoder, &row(vec![], None)), (None, None));
+        let nulls = row(vec![Value::Null, Value::Null], None);
+        assert_eq!(text(&encoder, &nulls), (Some(r#"{"K1":null,"K2":null}"#.into()), None));
 
         let one = schema(&[("K1", SqlType::String)], &[("V", SqlType::Double)]);
         let mut spec = topic(Format::Json, Format::Json);

@@ -308,6 +308,12 @@ impl Packer {
         }
     }
 
+    /// True when every column is null in this row.
+    #[inline]
+    pub fn all_null(&self, row: usize) -> bool {
+        self.columns.iter().all(|(c, _)| c.is_null(row))
+    }
+
     /// True when any column is null in this row.
     #[inline]
     pub fn any_null(&self, row: usize) -> bool {

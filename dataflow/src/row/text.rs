@@ -19,7 +19,14 @@ pub fn double_text(value: f64) -> String {
     let text = format!("{value:e}");
     match text.split_once('e') {
         Some((digits, exponent)) if digits.contains('.') => format!("{digits}E{exponent}"),
-        Some((digits, exponent)) => format!("{digits}.0E{exponent}"),
+        // Java always has a second digit, and takes the one that is nearest where several read back as the number.
+        Some((digits, exponent)) => {
+            let two = format!("{value:.1e}");
+            match two.split_once('e') {
+                Some((digits, exponent)) if two.parse() == Ok(value) => format!("{digits}E{exponent}"),
+                _ => format!("{digits}.0E{exponent}"),
+            }
+        }
         None => text,
     }
 }
@@ -109,6 +116,9 @@ mod tests {
             (0.0, "0.0"),
             (-0.0, "-0.0"),
             (f64::MIN_POSITIVE, "2.2250738585072014E-308"),
+            (5e-324, "4.9E-324"),
+            (1e-323, "9.9E-324"),
+            (2e23, "2.0E23"),
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-Infinity"),
         ] {

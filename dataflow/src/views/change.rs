@@ -15,7 +15,7 @@ pub struct Bounds {
 /// A row of a view.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Key columns' values.
+    /// Key columns' values; none of them for a stream's record that has no key at all.
     pub key: Vec<Value>,
     /// Of a windowed view.
     pub window: Option<Bounds>,

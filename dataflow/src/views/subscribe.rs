@@ -40,12 +40,16 @@ pub fn changed_rows<'scope>(changes: Flow<'scope, Arc<Vec<TableChange>>>, schema
     })
 }
 
-/// The rows of a stream.
-pub fn stream_rows<'scope>(batches: Flow<'scope, Batch>, schema: &Schema) -> Flow<'scope, Piece> {
+/// The rows of a stream. Unless it is `rekeyed`, several key columns that are all null are no key at all: they come from
+/// a record without one.
+pub fn stream_rows<'scope>(batches: Flow<'scope, Batch>, schema: &Schema, rekeyed: bool) -> Flow<'scope, Piece> {
     let schema = schema.clone();
-    map(batches, move |batch: Batch| Piece {
-        order: (batch.origin.partition, batch.origin.sequence),
-        rows: rows(&batch, &schema),
+    map(batches, move |batch: Batch| {
+        let mut rows = rows(&batch, &schema);
+        if !rekeyed && schema.key.len() > 1 {
+            rows.iter_mut().filter(|r| r.key.iter().all(Value::is_null)).for_each(|r| r.key.clear());
+        }
+        Piece { order: (batch.origin.partition, batch.origin.sequence), rows }
     })
 }
 

@@ -49,6 +49,8 @@ pub struct KafkaSink {
     /// The topic is known to be there.
     ready: bool,
     waiting: VecDeque<Record>,
+    /// Rows that no record is made of, for the column of their timestamp has none.
+    untimed: Vec<Rejected>,
     /// Given to the producer, oldest first, until acknowledged.
     flying: VecDeque<(Record, DeliveryFuture)>,
 }
@@ -100,6 +102,7 @@ impl KafkaSink {
             producer: None,
             ready: false,
             waiting: VecDeque::new(),
+            untimed: Vec::new(),
             flying: VecDeque::new(),
         })
     }
@@ -224,11 +227,19 @@ impl Sink for KafkaSink {
             let (mut key, mut value) = (Vec::new(), Vec::new());
             let key = self.encoder.key(row, &mut key).then_some(key);
             let value = self.encoder.value(row, &mut value).then_some(value);
-            self.waiting.push_back(Record { key, value, time: row.time });
+            match self.encoder.time(row) {
+                Some(time) => self.waiting.push_back(Record { key, value, time }),
+                None => {
+                    let document = value.as_deref().unwrap_or_default();
+                    let reason = "the column of its timestamp has no time from 1970 on";
+                    self.untimed.push(Rejected::new(&self.target, reason, document, row.time));
+                }
+            }
         }
     }
 
     async fn flush(&mut self, progress: &mut Progress) -> Result<(), SinkError> {
+        progress.rejected.append(&mut self.untimed);
         let producer = self.make_ready().await?;
         while !(self.waiting.is_empty() && self.flying.is_empty()) {
             self.launch(&producer, progress)?;

@@ -23,7 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 fn help() -> Result<()> {
     let finished = Run::new(["--help"])?.succeed()?;
-    for command in ["demo", "run", "replay", "check", "generate"] {
+    for command in ["demo", "run", "replay", "check", "test", "generate"] {
         ensure!(finished.stdout.contains(command), "the help does not name '{command}':\n{}", finished.stdout);
         let finished = Run::new([command, "--help"])?.succeed()?;
         ensure!(finished.stdout.lines().count() > 3, "'{command} --help' says too little:\n{}", finished.stdout);

@@ -5,6 +5,7 @@
 //! data/NAME/SHAPE      tests/data/NAME.test replayed in one cluster shape, against the file's own expected rows
 //! errors/NAME          `weir check` of tests/data/errors/NAME.sql, against NAME.expected beside it
 //! commands/…           exit statuses and messages of the command line
+//! cases/…              `weir test` of tests/cases, and of ksqlDB's own cases where ../shared is there
 //! clickstream/…        generated clicks, against a plain recomputation with hash maps
 //! random/…             random scripts over random records, against a naive evaluator
 //! peers/…              the same against DuckDB, where ../shared is there
@@ -28,6 +29,7 @@ mod case;
 mod clicks;
 mod clickstream;
 mod commands;
+mod conformance;
 mod data;
 mod demo;
 mod errors;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         data::trials(),
         errors::trials(),
         commands::trials(),
+        conformance::trials(),
         clickstream::trials(),
         random::trials(),
         peers::trials(),
