@@ -37,6 +37,13 @@ pub enum Command {
         /// Where streams start.
         offset: Offset,
     },
+    /// Stop a view from taking what comes, or let it go on.
+    Pause {
+        /// The view.
+        view: String,
+        /// False: it goes on.
+        paused: bool,
+    },
     /// Stop keeping a view, or forget a declared source.
     Drop(String),
     /// Answer with the rows of a view as of the latest closed epoch.

@@ -12,7 +12,7 @@ use crate::render::keyed::{self, Kept, Selection, Shape, Windows};
 use crate::render::port::{Flow, Inlet, Outlet};
 use crate::render::windows::Hops;
 use crate::render::{Reports, SharedReports, TableChange, lookup, steps, tables};
-use crate::row::{Batch, Schema, packed};
+use crate::row::{Batch, Schema, SqlType, packed};
 use crate::time::WindowSpec;
 use crate::views::change::{ChangeBatch, Row};
 use crate::views::{peek, subscribe};
@@ -141,9 +141,11 @@ impl Engine {
 
     /// Adds a declared source. `split`: its partitions are dealt out to several workers, batch by batch.
     pub fn declare(&mut self, worker: &mut Worker, source: &Source, split: bool) {
+        let windowed = source.topic.window.is_some();
         let (dataflow, inputs, out, kept) = if source.table {
+            let bounds = std::iter::repeat_n(SqlType::Bigint, if windowed { 2 } else { 0 });
             let shape = Shape {
-                key: source.schema.key.iter().map(|c| c.ty.clone()).collect(),
+                key: source.schema.key.iter().map(|c| c.ty.clone()).chain(bounds).collect(),
                 windows: Windows::None,
                 retention: i64::MAX,
                 finish: Finish::Row,
@@ -162,7 +164,7 @@ impl Engine {
         };
         let node = Node {
             schema: source.schema.clone(),
-            windowed: false,
+            windowed,
             dataflow,
             inputs,
             out,
@@ -295,6 +297,19 @@ impl Engine {
         self.order.retain(|n| *n != name);
         self.order.push(name.clone());
         self.nodes.insert(name, node);
+    }
+
+    /// Stops a view from taking what comes, or lets it go on with what came meanwhile, which waits in memory. Its rows can
+    /// be read all the time.
+    pub fn pause(&mut self, name: &str, paused: bool) {
+        for (_, port) in self.nodes.get_mut(name).into_iter().flat_map(|node| &mut node.inputs) {
+            match (port, paused) {
+                (Port::Batches(inlet), true) => inlet.pause(),
+                (Port::Batches(inlet), false) => inlet.resume(),
+                (Port::Changes(inlet), true) => inlet.pause(),
+                (Port::Changes(inlet), false) => inlet.resume(),
+            }
+        }
     }
 
     /// Removes a source, view or subscription.

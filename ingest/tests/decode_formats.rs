@@ -194,16 +194,22 @@ fn delimited_records_have_as_many_fields_as_columns() {
 }
 
 #[test]
-fn the_window_behind_a_key_is_no_column() {
+fn the_window_behind_a_key_stands_behind_the_columns() {
     let mut source = source(&[("K", SqlType::String)], &[("V", int())], Format::Kafka, Format::Json);
     source.topic.window = Some(KeyWindow::Session);
     let mut key = b"abc".to_vec();
-    key.extend_from_slice(&[0; 16]);
+    key.extend_from_slice(&9_i64.to_be_bytes());
+    key.extend_from_slice(&5_i64.to_be_bytes());
     let value: Option<&[u8]> = Some(b"{}");
     assert_eq!(
         decode(&mut Decoder::new(&source), &source, &[(Some(&key), value), (Some(b"abc"), value)]),
         ["100: \"abc\" null", "1 key: it is too short to end in a window's bounds"]
     );
+    // Whoever reads what: the bounds are there, and of a record without a key they are null.
+    let out = Decoder::new(&source).decode(&batch(&[(Some(&key), value), (None, value)]), &mut Vec::new());
+    let bound = |column: usize, row| packed::cell(out.columns[column].as_ref().unwrap(), &SqlType::Bigint, row);
+    assert_eq!([bound(2, 0), bound(3, 0)], [Value::Bigint(5), Value::Bigint(9)]);
+    assert_eq!([bound(2, 1), bound(3, 1)], [Value::Null, Value::Null]);
 }
 
 #[test]

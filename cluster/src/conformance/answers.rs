@@ -31,16 +31,22 @@ pub(super) fn items(body: &str) -> Vec<Json> {
 /// # Errors
 /// The case expects no error, not this one, or not of this statement.
 pub(super) fn refused(case: &Case, last: bool, status: u16, body: &str) -> Result<(), Failure> {
-    let message = match serde_json::from_str::<Json>(body) {
-        Ok(body) => body["message"].as_str().unwrap_or_default().to_owned(),
-        Err(_) => body.to_owned(),
-    };
+    let answer = serde_json::from_str::<Json>(body).unwrap_or_default();
+    let message = answer["message"].as_str().unwrap_or(body).to_owned();
     let Some(refusal) = &case.expected_error else { return Err(Failure::new(format!("refused: {message}"))) };
     if !message.contains(&refusal.message) {
         return Err(Failure::compared("another error came", refusal.message.clone(), message));
     }
     if let Some(expected) = refusal.status.filter(|s| *s != status) {
         return Err(Failure::compared("the error has another status", expected.to_string(), status.to_string()));
+    }
+    let kind = match refusal.kind.as_deref().and_then(|class| class.rsplit('.').next()) {
+        Some("KsqlStatementErrorMessage") => Some("statement_error"),
+        Some("KsqlErrorMessage") => Some("generic_error"),
+        _ => None,
+    };
+    if let Some(expected) = kind.filter(|kind| answer["@type"] != *kind) {
+        return Err(Failure::compared("the error is of another type", expected, answer["@type"].to_string()));
     }
     if last { Ok(()) } else { Err(Failure::new(format!("not the last statement is refused: {message}"))) }
 }
@@ -163,10 +169,16 @@ mod tests {
         assert!(refused(&case, true, 400, &body).is_err());
         let refusal =
             super::super::case::Refusal { message: "such thing".into(), status: Some(400), ..Default::default() };
-        case.expected_error = Some(refusal);
+        case.expected_error = Some(refusal.clone());
         assert!(refused(&case, true, 400, &body).is_ok());
         assert!(refused(&case, false, 400, &body).is_err());
         assert!(refused(&case, true, 500, &body).is_err());
         assert!(refused(&case, true, 400, "{}").is_err());
+        let typed = json!({"@type": "generic_error", "message": "no such thing: X"}).to_string();
+        let of = |class: &str| Some(super::super::case::Refusal { kind: Some(class.into()), ..refusal.clone() });
+        case.expected_error = of("io.confluent.ksql.rest.entity.KsqlErrorMessage");
+        assert!(refused(&case, true, 400, &typed).is_ok());
+        case.expected_error = of("io.confluent.ksql.rest.entity.KsqlStatementErrorMessage");
+        assert!(refused(&case, true, 400, &typed).is_err());
     }
 }

@@ -59,8 +59,10 @@ pub(super) fn statuses(site: &Site) -> Response {
 /// `GET /status/TYPE/NAME/ACTION`.
 pub(super) fn status(site: &Site, kind: &str, name: &str, action: &str) -> Result<Response, Failure> {
     let bare = name.trim_matches('`');
-    let id = format!("{kind}/`{bare}`/{action}");
-    match site.intake.statuses().get(&id) {
+    let statuses = site.intake.statuses();
+    // ksqlDB quotes what is created, and nothing else.
+    let ids = [format!("{kind}/`{bare}`/{action}"), format!("{kind}/{bare}/{action}")];
+    match ids.iter().find_map(|id| statuses.get(id)) {
         Some(status) => Ok(reply::json(200, status)),
         None => Err(Failure::request(Code::NotFound, format!("Command not found: {kind}/{name}/{action}"))),
     }

@@ -24,9 +24,8 @@ impl Intake {
                 return self.drop_connector(&name.name, *if_exists).await.map(Some);
             }
             StatementKind::Terminate(query) => return self.terminate(number, query).await.map(Some),
-            StatementKind::Pause(_) | StatementKind::Resume(_) => {
-                return Err("weir does not support PAUSE and RESUME of queries: TERMINATE ends one".into());
-            }
+            StatementKind::Pause(query) => return self.pause(number, query, true).map(Some),
+            StatementKind::Resume(query) => return self.pause(number, query, false).map(Some),
             _ => {}
         }
         let catalog = self.catalog();
@@ -42,11 +41,11 @@ impl Intake {
             Bound::Drop(drop) => self.drop(number, drop).await?,
             Bound::Type { name, ty } => {
                 let message = format!("Registered custom type with name '{name}' and SQL type {ty}");
-                self.done(number, format!("type/`{name}`/create"), message, None)
+                self.done(number, format!("type/{name}/create"), message, None)
             }
             Bound::Alter { name, .. } => {
                 let kind = catalog.get(name).map_or("stream", |e| if e.is_table() { "table" } else { "stream" });
-                self.done(number, format!("{kind}/`{name}`/alter"), "Source altered".into(), None)
+                self.done(number, format!("{kind}/{name}/alter"), "Source altered".into(), None)
             }
             Bound::Nothing(message) => return Ok(Some(Body::Warning { message: message.clone() })),
             Bound::Pull(_) | Bound::Push(_) | Bound::Other => {
@@ -134,9 +133,12 @@ impl Intake {
     async fn drop(&self, number: &mut u64, drop: &Drop) -> Result<Body, String> {
         let Drop { kind, name, delete_topic, .. } = drop;
         if *kind == DropKind::Type {
-            return Ok(self.done(number, format!("type/`{name}`/drop"), format!("Dropped type '{name}'"), None));
+            return Ok(self.done(number, format!("type/{name}/drop"), format!("Dropped type '{name}'"), None));
         }
         let topic = self.catalog().get(name).map(|e| e.topic().topic.clone()).unwrap_or_default();
+        if let Some(id) = &drop.query_id {
+            lock(&self.0.paused).remove(id);
+        }
         self.send(vec![Command::Drop(name.clone())]);
         self.end_output(name).await;
         self.metrics().forget_view(name);
@@ -146,7 +148,7 @@ impl Intake {
         }
         let kind = if *kind == DropKind::Table { "table" } else { "stream" };
         let message = format!("Source `{name}` (topic: {topic}) was dropped.");
-        Ok(self.done(number, format!("{kind}/`{name}`/drop"), message, None))
+        Ok(self.done(number, format!("{kind}/{name}/drop"), message, None))
     }
 
     /// The persistent queries that a statement means, as (id, name of the stream or table).
@@ -161,13 +163,30 @@ impl Intake {
         }
     }
 
+    /// Stops persistent queries from taking what comes, or lets them go on with what came meanwhile.
+    fn pause(&self, number: &mut u64, query: &QueryRef, paused: bool) -> Result<Body, String> {
+        for (id, name) in self.meant(query)? {
+            // INSERT INTO writes into a stream of another name than its view's.
+            let view = if lock(&self.0.inserting).contains_key(&id) { id.clone() } else { name };
+            self.send(vec![Command::Pause { view, paused }]);
+            if paused {
+                lock(&self.0.paused).insert(id);
+            } else {
+                lock(&self.0.paused).remove(&id);
+            }
+        }
+        let (kind, message) = if paused { ("pause", "Query paused.") } else { ("resume", "Query resumed.") };
+        Ok(self.done(number, format!("{kind}/{}/execute", self.shown(query)), message.into(), None))
+    }
+
     async fn terminate(&self, number: &mut u64, query: &QueryRef) -> Result<Body, String> {
         if let QueryRef::Id(id) = query
             && self.close_query(&id.name)
         {
-            return Ok(self.done(number, format!("terminate/`{}`/execute", id.name), "Query terminated.".into(), None));
+            return Ok(self.done(number, format!("terminate/{}/execute", id.name), "Query terminated.".into(), None));
         }
         for (id, name) in self.meant(query)? {
+            lock(&self.0.paused).remove(&id);
             let inserting = lock(&self.0.inserting).remove(&id);
             match inserting {
                 Some(inserting) => inserting.stop(),
@@ -181,7 +200,7 @@ impl Intake {
             self.0.parts.catalog.send_replace(Arc::new(catalog));
         }
         let id = self.shown(query);
-        Ok(self.done(number, format!("terminate/`{id}`/execute"), "Query terminated.".into(), None))
+        Ok(self.done(number, format!("terminate/{id}/execute"), "Query terminated.".into(), None))
     }
 
     fn shown(&self, query: &QueryRef) -> String {

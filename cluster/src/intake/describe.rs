@@ -8,8 +8,9 @@ use weir_dataflow::plan::{Format, KeyWindow, View, ViewKind};
 use weir_dataflow::row::Schema;
 use weir_dataflow::time::WindowSpec;
 
-/// The state of every query that is listed.
+/// States of queries.
 const RUNNING: &str = "RUNNING";
+const PAUSED: &str = "PAUSED";
 
 /// A format's name.
 pub(super) fn format_name(format: Format) -> &'static str {
@@ -67,9 +68,9 @@ impl Intake {
             sinks: vec![view.name.clone()],
             sink_kafka_topics: vec![view.topic.topic.clone()],
             id: view.query_id.clone(),
-            status_count: BTreeMap::from([(RUNNING.to_owned(), 1)]),
+            status_count: BTreeMap::from([(self.state(view).to_owned(), 1)]),
             query_type: "PERSISTENT",
-            state: RUNNING.into(),
+            state: self.state(view).into(),
         }
     }
 
@@ -157,9 +158,14 @@ impl Intake {
     /// A persistent query in full.
     pub(super) fn query_description(&self, catalog: &Catalog, view: &View) -> QueryDescription {
         let mut description = described(view, &statement_of(catalog, view));
-        description.state = Some(RUNNING.into());
-        description.ksql_host_query_status.insert("weir".into(), RUNNING.into());
+        description.state = Some(self.state(view).into());
+        description.ksql_host_query_status.insert("weir".into(), self.state(view).into());
         description
+    }
+
+    /// A persistent query's state.
+    fn state(&self, view: &View) -> &'static str {
+        if lock(&self.0.paused).contains(&view.query_id) { PAUSED } else { RUNNING }
     }
 }
 

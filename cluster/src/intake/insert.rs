@@ -154,7 +154,7 @@ impl Intake {
         let inserting = Inserting { task, view: view.query_id.clone(), intake: self.clone() };
         lock(&self.0.inserting).insert(view.query_id.clone(), inserting);
         let message = format!("Created query with ID {}", view.query_id);
-        Ok(self.done(number, format!("stream/`{}`/create", view.query_id), message, Some(view.query_id.clone())))
+        Ok(self.done(number, format!("stream/`{}`/create", view.name), message, Some(view.query_id.clone())))
     }
 }
 

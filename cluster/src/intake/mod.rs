@@ -37,7 +37,7 @@ use failure::{Code, Failure};
 use project::Projection;
 use serde::Serialize;
 use session::Session;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -95,6 +95,8 @@ struct Inner {
     outputs: Mutex<BTreeMap<String, topics::Output>>,
     /// Tasks that write INSERT INTO queries' rows to their streams' topics.
     inserting: Mutex<BTreeMap<String, insert::Inserting>>,
+    /// Ids of persistent queries that are paused.
+    paused: Mutex<BTreeSet<String>>,
     next_query: AtomicU64,
     /// While a script runs: its commands, which go out together.
     group: Mutex<Option<Vec<Command>>>,
@@ -143,6 +145,7 @@ impl Intake {
             clients: Mutex::default(),
             outputs: Mutex::default(),
             inserting: Mutex::default(),
+            paused: Mutex::default(),
             next_query: AtomicU64::new(1),
             group: Mutex::default(),
         }))
@@ -196,7 +199,7 @@ impl Intake {
         let judged = script::judge(&self.catalog(), &mut session.clone(), text, &statements, &[]);
         for (i, result) in judged {
             if let Err(error) = result {
-                return Err(Failure::statement(&statements[i].text, explained(&error)));
+                return Err(not_bound(&statements[i], &error));
             }
         }
         Ok(statements)
@@ -274,8 +277,8 @@ impl Intake {
                     .map_err(|message| Failure::statement(&statement.text, message))
             }
             StatementKind::Query(_) => {
-                let bound = bind(&catalog, &session.bound, &statement)
-                    .map_err(|error| Failure::statement(&statement.text, explained(&error)))?;
+                let bound =
+                    bind(&catalog, &session.bound, &statement).map_err(|error| not_bound(&statement, &error))?;
                 let entry = |input: &str| {
                     catalog
                         .get(input)
@@ -428,6 +431,14 @@ fn explained(error: &Diagnostic) -> String {
     match &error.hint {
         Some(hint) => format!("{}\nHint: {hint}", error.message),
         None => error.message.clone(),
+    }
+}
+
+/// A statement that means nothing. Of a push query ksqlDB says that the request is wrong, of others the statement.
+fn not_bound(statement: &Statement, error: &Diagnostic) -> Failure {
+    match &statement.kind {
+        StatementKind::Query(query) if query.emit.is_some() => Failure::request(Code::BadRequest, explained(error)),
+        _ => Failure::statement(&statement.text, explained(error)),
     }
 }
 

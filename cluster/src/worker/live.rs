@@ -214,6 +214,7 @@ impl Live<'_> {
                 }
             }
             Command::Install { view, offset } => self.install(worker, view, offset),
+            Command::Pause { view, paused } => self.engine.pause(&view, paused),
             Command::Drop(name) => {
                 self.engine.remove(worker, &name);
                 self.sources.remove(&name);

@@ -150,7 +150,14 @@ fn plain(
     let mut pipeline = from.pipeline.clone();
     // A tombstone passes what only projects.
     pipeline.keep_tombstones = pipeline.steps.is_empty() && !from.table && purpose != Purpose::Push;
-    pipeline.steps.push(Step::Project(key.into_iter().chain(value).collect()));
+    let mut columns: Columns = key.into_iter().chain(value).collect();
+    if from.window.is_some() && from.scope.is_single() && purpose != Purpose::Push {
+        // The bounds of windowed keys stay behind the columns.
+        let relation = from.scope.relations.first();
+        let bound = |name: &str| Some(NamedExpr { name: name.into(), expr: relation?.column(name)? });
+        columns.extend(BOUNDS.iter().filter_map(|name| bound(name)));
+    }
+    pipeline.steps.push(Step::Project(columns));
     let kind = if from.table { ViewKind::Table(pipeline) } else { ViewKind::Stream(pipeline) };
     Ok((schema, kind))
 }

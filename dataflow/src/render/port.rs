@@ -20,22 +20,38 @@ pub struct Inlet<T: Clone + 'static> {
     /// Held for the first epoch that is not closed; `None` after [`Inlet::close`].
     capability: Option<ActivateCapability<u64>>,
     frontier: u64,
+    /// While it is paused: what came meanwhile.
+    held: Option<Vec<T>>,
 }
 
 impl<T: Clone + 'static> Inlet<T> {
     /// A new input of a dataflow, with every epoch before `frontier` closed.
     pub fn new<'scope>(scope: Scope<'scope, u64>, frontier: u64) -> (Self, Flow<'scope, T>) {
         let ((handle, capability), stream) = scope.new_unordered_input();
-        let mut inlet = Inlet { handle, capability: Some(capability), frontier: 0 };
+        let mut inlet = Inlet { handle, capability: Some(capability), frontier: 0, held: None };
         inlet.advance(frontier);
         (inlet, stream)
     }
 
     /// Sends an item at an epoch; one that is closed already becomes the first open one.
     pub fn send(&mut self, epoch: u64, item: T) {
-        if let Some(capability) = &self.capability {
+        if let Some(held) = &mut self.held {
+            held.push(item);
+        } else if let Some(capability) = &self.capability {
             let at = capability.delayed(&epoch.max(self.frontier));
             self.handle.activate().session(&at).give(item);
+        }
+    }
+
+    /// From now on items are held back, while epochs go on closing.
+    pub fn pause(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// Sends what was held back, at the first open epoch.
+    pub fn resume(&mut self) {
+        for item in self.held.take().into_iter().flatten() {
+            self.send(self.frontier, item);
         }
     }
 

@@ -17,7 +17,8 @@ use timely::dataflow::operators::generic::operator::Operator;
 /// Columns with their types.
 type Typed = Vec<(ArrayRef, SqlType)>;
 
-/// The records of a declared table: the last record of a key is its row, a tombstone deletes it.
+/// The records of a declared table: the last record of a key is its row, a tombstone deletes it. The bounds of windowed
+/// keys are part of them, behind their columns.
 pub fn records(records: Flow<'_, Batch>, schema: Schema) -> Flow<'_, Parcel> {
     let peers = records.scope().peers() as u64;
     records.unary::<CapacityContainerBuilder<Vec<Parcel>>, _, _, _>(Pipeline, "Records", move |_, _| {
@@ -32,7 +33,10 @@ pub fn records(records: Flow<'_, Batch>, schema: Schema) -> Flow<'_, Parcel> {
                         continue;
                     }
                     let (keys, values) = columns.split_at(schema.key.len());
-                    let (keys, values) = (Packer::new(keys.to_vec()), Packer::new(values.to_vec()));
+                    let bounds = batch.columns.iter().skip(schema.len()).flatten();
+                    let bounds = bounds.map(|c| (Arc::clone(c), SqlType::Bigint));
+                    let keys = Packer::new(keys.iter().cloned().chain(bounds).collect());
+                    let values = Packer::new(values.to_vec());
                     let mut parcels = Parcels::new(peers);
                     for row in (0..batch.len()).filter(|&row| !keys.all_null(row)) {
                         let deleted = batch.tombstones.as_ref().is_some_and(|t| t[row]);

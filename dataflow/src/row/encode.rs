@@ -81,8 +81,8 @@ impl Encoder {
         if matches!(row.key.as_slice(), [] | [Value::Null]) || !self.key.write(&row.key, out) {
             return false;
         }
-        if let Some(bounds) = row.window {
-            if self.window == Some(KeyWindow::Session) {
+        if let (Some(bounds), Some(window)) = (row.window, self.window) {
+            if window == KeyWindow::Session {
                 out.extend_from_slice(&bounds.end.to_be_bytes());
             }
             out.extend_from_slice(&bounds.start.to_be_bytes());

@@ -6,7 +6,7 @@ use crate::plan::query::RowQuery;
 use crate::render::keyed::{Kept, PackedRow, Selection};
 use crate::render::steps;
 use crate::row::{Schema, SqlType, Value, packed};
-use crate::views::change::Row;
+use crate::views::change::{Bounds, Row};
 use arrow_array::{Array, ArrayRef, BooleanArray};
 
 /// The rows that a query asks for.
@@ -54,6 +54,21 @@ impl Unpack {
         packed::pop_all(&mut packed, &self.key)
     }
 
+    /// The window of a row: the one that its table made for it, or the one that stands behind the key of its record.
+    pub fn window(&self, key: &[u8], made: Option<Bounds>) -> Option<Bounds> {
+        if made.is_some() {
+            return made;
+        }
+        let mut packed = packed::skip_all(key, &self.key);
+        if packed.is_empty() {
+            return None;
+        }
+        match packed::pop_all(&mut packed, &[SqlType::Bigint, SqlType::Bigint]).as_slice() {
+            [Value::Bigint(start), Value::Bigint(end)] => Some(Bounds { start: *start, end: *end }),
+            _ => None,
+        }
+    }
+
     /// The value columns' values.
     pub fn value(&self, mut packed: &[u8]) -> Vec<Value> {
         packed::pop_all(&mut packed, &self.value)
@@ -61,7 +76,8 @@ impl Unpack {
 
     /// A whole row.
     pub fn row(&self, row: &PackedRow) -> Row {
-        Row { key: self.key(&row.key), window: row.window, value: Some(self.value(&row.value)), time: row.time }
+        let window = self.window(&row.key, row.window);
+        Row { key: self.key(&row.key), window, value: Some(self.value(&row.value)), time: row.time }
     }
 }
 
@@ -83,7 +99,7 @@ pub fn columns(schema: &Schema, windowed: bool, rows: &[Row]) -> Vec<Option<Arra
         })
         .collect();
     if windowed {
-        let bound = |f: fn(&crate::views::change::Bounds) -> i64| {
+        let bound = |f: fn(&Bounds) -> i64| {
             let cells: Vec<Value> =
                 rows.iter().map(|r| r.window.as_ref().map_or(Value::Null, |w| Value::Bigint(f(w)))).collect();
             Some(packed::column(&SqlType::Bigint, cells.iter()))

@@ -32,7 +32,7 @@ pub fn changed_rows<'scope>(changes: Flow<'scope, Arc<Vec<TableChange>>>, schema
             .iter()
             .map(|change| Row {
                 key: unpack.key(&change.key),
-                window: change.window,
+                window: unpack.window(&change.key, change.window),
                 value: change.new.as_ref().map(|value| unpack.value(value)),
                 time: change.time,
             })

@@ -34,30 +34,35 @@ impl Answer {
 
 /// `GET url`.
 pub(crate) fn get(url: &str) -> Result<Answer> {
-    request(reqwest::Method::GET, url, None)
+    request(reqwest::Method::GET, url, String::new())
 }
 
 /// `POST url` with a JSON body.
 pub(crate) fn post(url: &str, body: &Value) -> Result<Answer> {
-    request(reqwest::Method::POST, url, Some(body))
+    request(reqwest::Method::POST, url, body.to_string())
+}
+
+/// `POST url` with any body.
+pub(crate) fn post_text(url: &str, body: &str) -> Result<Answer> {
+    request(reqwest::Method::POST, url, body.to_owned())
 }
 
 /// `PUT url` without a body.
 pub(crate) fn put(url: &str) -> Result<Answer> {
-    request(reqwest::Method::PUT, url, None)
+    request(reqwest::Method::PUT, url, String::new())
 }
 
 /// `DELETE url`.
 pub(crate) fn delete(url: &str) -> Result<Answer> {
-    request(reqwest::Method::DELETE, url, None)
+    request(reqwest::Method::DELETE, url, String::new())
 }
 
-fn request(method: reqwest::Method, url: &str, body: Option<&Value>) -> Result<Answer> {
+fn request(method: reqwest::Method, url: &str, body: String) -> Result<Answer> {
     let (runtime, client) = &*CLIENT;
     runtime.block_on(async {
         let mut request = client.request(method, url).timeout(Duration::from_secs(30));
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json").body(body);
         }
         let response = request.send().await.with_context(|| format!("no answer from {url}"))?;
         let status = response.status().as_u16();

@@ -10,6 +10,7 @@
 //! random/…             random scripts over random records, against a naive evaluator
 //! peers/…              the same against DuckDB, where ../shared is there
 //! demo/…               `weir demo` and its HTTP
+//! rest/…               statements and queries over HTTP
 //! kafka/… elasticsearch/… opensearch/…   real servers, started by tests/services/service
 //! layers/…             which crate may depend on which
 //! ```
@@ -39,6 +40,7 @@ mod layers;
 mod peers;
 mod program;
 mod random;
+mod rest;
 mod search;
 mod server;
 mod service;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         random::trials(),
         peers::trials(),
         demo::trials(),
+        rest::trials(),
     ]
     .into_iter()
     .flatten()
