@@ -156,7 +156,7 @@ impl Intake {
     /// # Errors
     /// The first statement that is wrong or cannot be carried out, with the answers of those before it.
     pub async fn execute(&self, text: &str, session: &mut Session) -> Result<Vec<Entity>, Failure> {
-        let statements = self.judged(text, session)?;
+        let statements = self.judged(text, session, Queries::Elsewhere)?;
         let mut entities = Vec::new();
         for statement in &statements {
             match self.statement(statement, session).await {
@@ -186,7 +186,7 @@ impl Intake {
     }
 
     /// The statements of a text, when none of them is wrong.
-    fn judged(&self, text: &str, session: &Session) -> Result<Vec<Statement>, Failure> {
+    fn judged(&self, text: &str, session: &Session, queries: Queries) -> Result<Vec<Statement>, Failure> {
         let (statements, errors) = script::read(text, session);
         if let Some(error) = errors.first() {
             let at = error.span.map_or(0, |s| s.start as usize);
@@ -198,6 +198,10 @@ impl Intake {
         }
         let judged = script::judge(&self.catalog(), &mut session.clone(), text, &statements, &[]);
         for (i, result) in judged {
+            let is_query = matches!(statements[i].kind, StatementKind::Query(_) | StatementKind::Print { .. });
+            if is_query && queries == Queries::Elsewhere {
+                return Err(query_endpoint(&statements[i]));
+            }
             if let Err(error) = result {
                 return Err(not_bound(&statements[i], &error));
             }
@@ -219,16 +223,10 @@ impl Intake {
                 script::apply_settings(session, statement).map_err(failed)?;
                 Ok(None)
             }
-            StatementKind::Query(_) | StatementKind::Print { .. } => Err(Failure {
-                code: Code::QueryEndpoint,
-                ..failed(
-                    "The following statement types should be issued to the websocket endpoint '/query':\n\t* PRINT\n\t* SELECT"
-                        .into(),
-                )
-            }),
-            StatementKind::RunScript(_) => {
-                Err(failed("RUN SCRIPT is for ksqlDB's command line; send the script's text, or start weir with it".into()))
-            }
+            StatementKind::Query(_) | StatementKind::Print { .. } => Err(query_endpoint(statement)),
+            StatementKind::RunScript(_) => Err(failed(
+                "RUN SCRIPT is for ksqlDB's command line; send the script's text, or start weir with it".into(),
+            )),
             StatementKind::AlterSystem(..) => Err(failed("weir does not support ALTER SYSTEM: use SET".into())),
             StatementKind::Assert(_) => Err(failed("weir does not support ASSERT".into())),
             StatementKind::Show { .. }
@@ -253,7 +251,7 @@ impl Intake {
     /// # Errors
     /// The text is no such query, or it cannot be answered.
     pub async fn query(&self, text: &str, mut session: Session) -> Result<Answer, Failure> {
-        let statements = self.judged(text, &session)?;
+        let statements = self.judged(text, &session, Queries::Here)?;
         let mut query = None;
         for statement in statements {
             match statement.kind {
@@ -432,6 +430,20 @@ fn explained(error: &Diagnostic) -> String {
         Some(hint) => format!("{}\nHint: {hint}", error.message),
         None => error.message.clone(),
     }
+}
+
+/// Whether a request may ask queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queries {
+    Here,
+    Elsewhere,
+}
+
+/// A query that was sent to `/ksql`.
+fn query_endpoint(statement: &Statement) -> Failure {
+    let message =
+        "The following statement types should be issued to the websocket endpoint '/query':\n\t* PRINT\n\t* SELECT";
+    Failure { code: Code::QueryEndpoint, ..Failure::statement(&statement.text, message) }
 }
 
 /// A statement that means nothing. Of a push query ksqlDB says that the request is wrong, of others the statement.

@@ -28,6 +28,7 @@ pub const KNOWN: &[Known] = &[
     has("ksql.output.topic.name.prefix", "", "put before the names of output topics"),
     has("ksql.query.pull.table.scan.enabled", "true", "pull queries may read all rows of a table"),
     has("ksql.query.pull.range.scan.enabled", "true", "pull queries may read a range of keys where scans are off"),
+    has("ksql.query.pull.stream.enabled", "true", "pull queries may read streams"),
     has(
         "ksql.query.push.v2.enabled",
         "false",
@@ -42,7 +43,6 @@ pub const KNOWN: &[Known] = &[
     accepted("ksql.query.pull.enable.standby.reads", "false"),
     accepted("ksql.query.pull.interpreter.enabled", "true"),
     accepted("ksql.query.pull.limit.clause.enabled", "true"),
-    accepted("ksql.query.pull.stream.enabled", "true"),
     accepted("ksql.query.pull.max.allowed.offset.lag", "9223372036854775807"),
     accepted("ksql.query.pull.consistency.token.enabled", "false"),
     accepted("ksql.query.push.v2.interpreter.enabled", "true"),
@@ -162,6 +162,7 @@ pub fn check_value(name: &str, value: &str) -> Result<(), String> {
         "auto.offset.reset" => one_of(&["earliest", "latest"]),
         "ksql.query.pull.table.scan.enabled"
         | "ksql.query.pull.range.scan.enabled"
+        | "ksql.query.pull.stream.enabled"
         | "ksql.query.push.v2.enabled"
         | "ksql.variable.substitution.enable" => one_of(&["true", "false"]),
         _ => Ok(()),

@@ -45,6 +45,12 @@ fn pull(catalog: &Catalog, session: &Session, query: &Query) -> Result<PullQuery
         )
         .hint("add EMIT CHANGES to follow its changes"));
     }
+    if !entry.is_table() && session.is_true("ksql.query.pull.stream.enabled") == Some(false) {
+        return Err(Diagnostic::at(
+            query.span,
+            "Pull queries on streams are disabled. To create a push query on the stream, add EMIT CHANGES to the end. To enable pull queries on streams, set the ksql.query.pull.stream.enabled config to 'true'.",
+        ));
+    }
     for item in &items {
         refuse_places(&item.expr, item.span, Clause::Select)?;
     }

@@ -102,6 +102,10 @@ fn refusals() -> Result<()> {
 
     let (status, body) = refused(&server, "SELECT * FROM a EMIT CHANGES;")?;
     ensure!(status == 400 && body["error_code"] == 40002, "{status} {body}");
+    // Nothing of a request is done that asks a query there.
+    let (status, body) = refused(&server, "DROP STREAM a; SELECT * FROM nowhere;")?;
+    ensure!(status == 400 && body["error_code"] == 40002 && body["entities"] == json!([]), "{status} {body}");
+    ensure!(server.rows("SELECT * FROM a;")?.is_empty(), "a is still there");
     // SET holds for its own request only.
     server.ksql("SET 'auto.offset.reset' = 'latest'; SHOW STREAMS;")?;
     let shown = server.ksql("SHOW PROPERTIES;")?;
@@ -115,6 +119,9 @@ fn refusals() -> Result<()> {
     ensure!(answer.status == 400 && answer.json()?["@type"] == "generic_error", "{}", answer.body);
     let answer = http::post(&format!("{}/query", server.url), &json!({"ksql": "SELECT * FROM nowhere;"}))?;
     ensure!(answer.status == 400 && answer.json()?["@type"] == "statement_error", "{}", answer.body);
+    let off = json!({"ksql": "SELECT * FROM a;", "streamsProperties": {"ksql.query.pull.stream.enabled": false}});
+    let answer = http::post(&format!("{}/query", server.url), &off)?;
+    ensure!(answer.body.contains("Pull queries on streams are disabled."), "{}", answer.body);
     let answer = http::post(&format!("{}/query", server.url), &json!({"ksql": "SELECT * FROM nowhere EMIT CHANGES;"}))?;
     ensure!(answer.status == 400 && answer.json()?["@type"] == "generic_error", "{}", answer.body);
     Ok(())
