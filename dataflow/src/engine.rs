@@ -644,7 +644,7 @@ fn pipeline_flow<'scope>(
                 inputs.push((lookup.table.clone(), Port::Changes(inlet)));
                 stream = lookup::render(stream, changes, lookup.clone(), view, reports);
             }
-            Step::Filter(_) | Step::Project(_) => pending.push(step.clone()),
+            Step::Filter(_) | Step::Project(_) | Step::Explode(_) => pending.push(step.clone()),
         }
     }
     if !pending.is_empty() || !pipeline.keep_tombstones {

@@ -10,7 +10,7 @@ use super::topics::Listed;
 use super::{Intake, explained, properties};
 use crate::connect::{ConnectorView, Kind};
 use weir_dataflow::bind::{Bound, Catalog, bind};
-use weir_dataflow::plan::functions;
+use weir_dataflow::plan::{aggregate, functions};
 use weir_dataflow::sql::ast::{ConnectorKind, Ident, ShowKind, Statement, StatementKind};
 
 impl Intake {
@@ -201,20 +201,13 @@ fn client_query<'a>(
     }
 }
 
-/// The aggregate functions: name, what it gives, argument, result.
-const AGGREGATES: [(&str, &str, &str, &str); 5] = [
-    ("AVG", "The average of the values that are not null.", "number", "DOUBLE"),
-    ("COUNT", "How many rows there are; with an argument, how many where it is not null.", "any", "BIGINT"),
-    ("MAX", "The greatest value.", "any", "of its argument"),
-    ("MIN", "The least value.", "any", "of its argument"),
-    ("SUM", "The sum of the values that are not null.", "number", "of its argument"),
-];
-
 fn all_functions() -> Vec<FunctionInfo> {
     let info = |name: &str, kind| FunctionInfo { name: name.into(), kind, category: String::new() };
     let scalar = functions::definitions().flat_map(|d| d.names()).map(|name| info(name, "SCALAR"));
-    let mut all: Vec<FunctionInfo> =
-        scalar.chain(AGGREGATES.iter().map(|(name, ..)| info(name, "AGGREGATE"))).collect();
+    let mut all: Vec<FunctionInfo> = scalar
+        .chain(aggregate::definitions().map(|d| info(d.name, "AGGREGATE")))
+        .chain(functions::table::definitions().map(|d| info(d.name, "TABLE")))
+        .collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
@@ -233,13 +226,31 @@ fn describe_function(name: &str) -> Result<Body, String> {
     };
     let argument =
         |name: String, ty: String, is_variadic| Argument { name, ty, description: String::new(), is_variadic };
-    if let Some((name, description, ty, returns)) = AGGREGATES.iter().find(|(n, ..)| n.eq_ignore_ascii_case(name)) {
+    let result = |returns: &functions::Returns| match returns {
+        functions::Returns::Is(ty) => ty.to_string(),
+        functions::Returns::Of(_) => "of its arguments".into(),
+    };
+    if let Some(definition) = aggregate::find(name) {
+        let form = |f: &aggregate::Form| {
+            let columns = f.columns.iter().map(|p| (p.to_string(), false));
+            let others = f.others.then(|| ("ANY".to_owned(), true));
+            let all = columns.chain(others).chain(f.constants.iter().map(|p| (p.to_string(), false)));
+            Signature {
+                arguments: all.enumerate().map(|(i, (ty, many))| argument(format!("arg{}", i + 1), ty, many)).collect(),
+                return_type: result(&f.returns),
+                description: String::new(),
+            }
+        };
+        let forms = definition.forms.iter().map(form).collect();
+        return Ok(described(definition.name, definition.description, "AGGREGATE", forms));
+    }
+    if let Some(definition) = functions::table::find(name) {
         let signature = Signature {
-            arguments: vec![argument("val".into(), (*ty).into(), false)],
-            return_type: (*returns).into(),
+            arguments: vec![argument("arg1".into(), definition.takes.to_string(), false)],
+            return_type: definition.returns.to_string(),
             description: String::new(),
         };
-        return Ok(described(name, description, "AGGREGATE", vec![signature]));
+        return Ok(described(definition.name, definition.description, "TABLE", vec![signature]));
     }
     let Some(definition) = functions::find(name) else {
         let hint = functions::near_function(name).map(|n| format!("\nHint: did you mean {n}?")).unwrap_or_default();
@@ -252,10 +263,7 @@ fn describe_function(name: &str) -> Result<Body, String> {
             .enumerate()
             .map(|(i, p)| argument(format!("arg{}", i + 1), p.to_string(), s.variadic && i + 1 == s.params.len()))
             .collect(),
-        return_type: match s.returns {
-            functions::Returns::Is(ty) => ty.to_string(),
-            functions::Returns::Of(_) => "of its arguments".into(),
-        },
+        return_type: result(&s.returns),
         description: String::new(),
     };
     let signatures = definition.signatures.iter().map(signature).collect();

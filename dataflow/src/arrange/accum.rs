@@ -1,6 +1,8 @@
 //! What a group's rows add up to, as a difference.
 
 use super::exact_sum::ExactSum;
+use super::gathered::{Gathered, Place};
+use super::moments::{Distinct, Moments};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::row::{Decimal, SqlType, Value};
 use differential_dataflow::difference::{IsZero, Semigroup};
@@ -34,6 +36,12 @@ pub enum Part {
     Min(Option<Value>),
     /// The greatest value that is not null.
     Max(Option<Value>),
+    /// Sums for deviations and correlations.
+    Moments(Box<Moments>),
+    /// Different values.
+    Distinct(Box<Distinct>),
+    /// Values that are kept.
+    Gathered(Box<Gathered>),
     /// A table's row: its place in the order of updates, and the packed row; `None` when it was deleted.
     Latest(i64, Option<Box<[u8]>>),
 }
@@ -91,18 +99,31 @@ impl Part {
         match call.function {
             AggregateFunction::CountRows => None,
             AggregateFunction::Count => Some(Part::Whole(0)),
-            AggregateFunction::Sum if call.ty == SqlType::Double => Some(Part::Double(ExactSum::default())),
-            AggregateFunction::Sum => Some(Part::Whole(0)),
+            AggregateFunction::Sum | AggregateFunction::SumList if call.ty == SqlType::Double => {
+                Some(Part::Double(ExactSum::default()))
+            }
+            AggregateFunction::Sum | AggregateFunction::SumList => Some(Part::Whole(0)),
             AggregateFunction::Avg if whole => Some(Part::WholeMean(0, 0)),
             AggregateFunction::Avg => Some(Part::DoubleMean(ExactSum::default(), 0)),
             AggregateFunction::Min => Some(Part::Min(None)),
             AggregateFunction::Max => Some(Part::Max(None)),
+            AggregateFunction::Deviation | AggregateFunction::Variance | AggregateFunction::Correlation => {
+                Some(Part::Moments(Box::default()))
+            }
+            AggregateFunction::CountDistinct => Some(Part::Distinct(Box::default())),
+            AggregateFunction::Kept(keep) => Some(Part::Gathered(Box::new(Gathered::empty(keep)))),
         }
     }
 
-    /// Adds a row's argument (`sign` 1) or takes it back (−1). Nulls add nothing. MIN and MAX take nothing back:
-    /// the binder does not let them stand over a table, as in ksqlDB.
-    pub fn add(&mut self, function: AggregateFunction, value: &Value, sign: i64) {
+    /// Adds a row's argument (`sign` 1) or takes it back (−1). Nulls add nothing, but to what keeps values. What takes
+    /// nothing back (MIN, MAX and the like) the binder does not let stand over a table, as in ksqlDB.
+    pub fn add(&mut self, function: AggregateFunction, value: &Value, sign: i64, place: Place) {
+        if let Part::Gathered(gathered) = self {
+            return gathered.add(value, sign, place);
+        }
+        if let (Value::Array(items), AggregateFunction::SumList) = (value, function) {
+            return items.iter().for_each(|item| self.add(AggregateFunction::Sum, item, sign, place));
+        }
         if value.is_null() {
             return;
         }
@@ -130,7 +151,19 @@ impl Part {
                     *greatest = Some(value.clone());
                 }
             }
-            Part::Latest(..) => {}
+            Part::Moments(moments) => match value {
+                Value::Struct(pair) => {
+                    if let [x, y] = &**pair
+                        && !x.is_null()
+                        && !y.is_null()
+                    {
+                        moments.add_pair(double(x), double(y), sign);
+                    }
+                }
+                value => moments.add(double(value), sign),
+            },
+            Part::Distinct(distinct) => distinct.add(value),
+            Part::Latest(..) | Part::Gathered(_) => {}
         }
     }
 
@@ -164,8 +197,12 @@ impl Part {
                     *row = other.clone();
                 }
             }
+            (Part::Moments(a), Part::Moments(b)) => a.merge(b),
+            (Part::Distinct(a), Part::Distinct(b)) => a.merge(b),
+            (Part::Gathered(a), Part::Gathered(b)) => a.merge(b),
             // Accumulators of one store have the same parts.
             (Part::Whole(_) | Part::Double(_) | Part::WholeMean(..) | Part::DoubleMean(..), _)
+            | (Part::Moments(_) | Part::Distinct(_) | Part::Gathered(_), _)
             | (Part::Min(_) | Part::Max(_) | Part::Latest(..), _) => {}
         }
     }
@@ -181,6 +218,13 @@ impl Part {
             Part::WholeMean(sum, n) => Value::Double(if *n == 0 { 0.0 } else { *sum as f64 / *n as f64 }),
             Part::DoubleMean(sum, n) => Value::Double(if *n == 0 { 0.0 } else { sum.value() / *n as f64 }),
             Part::Min(v) | Part::Max(v) => v.clone().unwrap_or(Value::Null),
+            Part::Moments(moments) => Value::Double(match call.function {
+                AggregateFunction::Correlation => moments.correlation(),
+                AggregateFunction::Deviation => moments.variance().sqrt(),
+                _ => moments.variance(),
+            }),
+            Part::Distinct(distinct) => Value::Bigint(distinct.count()),
+            Part::Gathered(gathered) => gathered.result(),
             Part::Latest(..) => Value::Null,
         }
     }

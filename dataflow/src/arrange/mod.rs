@@ -8,7 +8,9 @@
 
 pub mod accum;
 pub mod exact_sum;
+pub mod gathered;
 pub mod keys;
+pub mod moments;
 pub mod store;
 
 pub use accum::{Accum, Part};

@@ -1,41 +1,33 @@
 //! Calls: scalar functions by their signatures, aggregates into the groups' columns.
 
 use super::expr::{AGGREGATES, Binder, Typed, visit};
-use super::operators::type_text;
+use super::query::literal;
 use super::scope::Clause;
-use crate::plan::aggregate::{AggregateCall, AggregateFunction};
+use crate::plan::Explode;
+use crate::plan::aggregate::{self, AggregateCall, AggregateFunction, Argument, Definition};
 use crate::plan::expr::Expr;
-use crate::plan::functions;
+use crate::plan::functions::table::{self, TableDefinition};
+use crate::plan::functions::{self, Given};
 use crate::row::SqlType;
 use crate::sql::ast::{self, ExprKind, Ident};
 use crate::sql::error::Diagnostic;
 
 impl Binder<'_> {
-    pub(super) fn call(
-        &mut self,
-        expr: &ast::Expr,
-        name: &Ident,
-        args: &[ast::Expr],
-        star: bool,
-    ) -> Result<Typed, Diagnostic> {
-        if let Some(function) = aggregate_function(&name.name) {
-            return self.aggregate(expr, name, function, args, star);
-        }
-        if UNSUPPORTED_AGGREGATES.contains(&name.name.as_str()) {
-            return Err(Diagnostic::at(
-                name.span,
-                format!("weir does not support the aggregate function {}", name.name),
-            )
-            .hint("COUNT, SUM, AVG, MIN and MAX are there"));
+    pub(super) fn call(&mut self, expr: &ast::Expr, name: &Ident, args: &[ast::Expr]) -> Result<Typed, Diagnostic> {
+        if let Some(definition) = aggregate::find(&name.name) {
+            return self.aggregate(expr, definition, args);
         }
         if name.name == "AS_VALUE" && args.len() == 1 {
             return self.bind(&args[0]);
         }
-        if let Some(lambda) = args.iter().find(|a| matches!(a.kind, ExprKind::Lambda { .. })) {
-            return Err(Diagnostic::at(lambda.span, "weir does not support lambda functions"));
+        if let Some(definition) = table::find(&name.name) {
+            return self.explode(expr, definition, args);
         }
         if functions::find(&name.name).is_none() {
             return Err(unknown_function(name));
+        }
+        if args.iter().any(|a| matches!(a.kind, ExprKind::Lambda { .. })) {
+            return self.with_lambdas(expr, name, args);
         }
         let bound = args.iter().map(|e| self.bind(e)).collect::<Result<Vec<_>, _>>()?;
         let given: Vec<Option<SqlType>> = bound.iter().map(|t| t.ty().cloned()).collect();
@@ -51,23 +43,89 @@ impl Binder<'_> {
         Ok(Typed::new(Expr::Call(resolved.function, args, resolved.ty)))
     }
 
+    /// A call of a table function: a column behind the row.
+    fn explode(
+        &mut self,
+        expr: &ast::Expr,
+        definition: &TableDefinition,
+        args: &[ast::Expr],
+    ) -> Result<Typed, Diagnostic> {
+        let name = definition.name;
+        if let Some(inner) = args.iter().find_map(first_table_function) {
+            return Err(Diagnostic::at(inner.span, format!("Table functions cannot be nested: {}", self.text(expr))));
+        }
+        let bound = args.iter().map(|a| self.bind(a)).collect::<Result<Vec<_>, _>>()?;
+        let types: Vec<Option<SqlType>> = bound.iter().map(|t| t.ty().cloned()).collect();
+        let ty = table::resolve(definition, &types).map_err(|message| Diagnostic::at(expr.span, message))?;
+        let (clause, width) = (self.clause, self.scope.width());
+        let (Some(calls), Some(arg)) = (&mut self.explode, bound.into_iter().next()) else {
+            return Err(Diagnostic::at(
+                expr.span,
+                format!("{} does not support table functions: {name}", clause.name()),
+            )
+            .hint("table functions stand in the select list of a query without GROUP BY"));
+        };
+        calls.push(Explode { function: definition.function, arg: arg.expr, ty: ty.clone() });
+        Ok(Typed::new(Expr::Column(width + calls.len() - 1, ty)))
+    }
+
+    /// A call with lambdas, whose parameters' types the other arguments say.
+    fn with_lambdas(&mut self, expr: &ast::Expr, name: &Ident, args: &[ast::Expr]) -> Result<Typed, Diagnostic> {
+        let mut bound: Vec<Option<Typed>> = Vec::with_capacity(args.len());
+        let mut given = Vec::with_capacity(args.len());
+        for arg in args {
+            if let ExprKind::Lambda { params, .. } = &arg.kind {
+                if let Some((i, twice)) =
+                    params.iter().enumerate().find(|(i, p)| params[..*i].iter().any(|q| q.name == p.name))
+                {
+                    debug_assert!(i > 0);
+                    return Err(Diagnostic::at(
+                        twice.span,
+                        format!("Lambda arguments have to be unique: {} is duplicated.", twice.name),
+                    ));
+                }
+                bound.push(None);
+                given.push(Given::Lambda(params.len()));
+            } else {
+                let typed = self.bind(arg)?;
+                given.push(Given::Value(typed.ty().cloned()));
+                bound.push(Some(typed));
+            }
+        }
+        let mut bodies: Vec<Option<Expr>> = vec![None; args.len()];
+        let fail = |message| Diagnostic::at(expr.span, message);
+        let resolved = functions::resolve_lambdas(&name.name, &given, fail, |i, types| {
+            let ExprKind::Lambda { params, body } = &args[i].kind else { return Ok(SqlType::Boolean) };
+            let first = self.parameters.len();
+            self.parameters.extend(params.iter().map(|p| p.name.clone()).zip(types.iter().cloned()));
+            let value = self.value(body);
+            self.parameters.truncate(first);
+            let value = value?;
+            let ty = value.ty().clone();
+            bodies[i] = Some(Expr::Lambda(first, params.len(), Box::new(value)));
+            Ok(ty)
+        })?;
+        let args = bound.into_iter().zip(bodies).zip(&resolved.args).filter_map(|((typed, lambda), to)| {
+            lambda.or_else(|| typed.map(|t| if let Some(ty) = to { t.cast(ty) } else { t.expr }))
+        });
+        Ok(Typed::new(Expr::Call(resolved.function, args.collect(), resolved.ty)))
+    }
+
     fn aggregate(
         &mut self,
         expr: &ast::Expr,
-        name: &Ident,
-        function: AggregateFunction,
+        definition: &Definition,
         args: &[ast::Expr],
-        star: bool,
     ) -> Result<Typed, Diagnostic> {
-        let Some(keys) = self.groups.as_ref().map(|g| g.keys.len()) else {
+        let name = definition.name;
+        let Some((keys, limits)) = self.groups.as_ref().map(|g| (g.keys.len(), g.limits)) else {
             return Err(Diagnostic::at(
                 expr.span,
                 match self.clause {
                     Clause::Select => {
-                        "Use of aggregate functions requires a GROUP BY clause. Aggregate function(s): ".to_string()
-                            + &name.name
+                        format!("Use of aggregate functions requires a GROUP BY clause. Aggregate function(s): {name}")
                     }
-                    clause => format!("{} does not support aggregate functions: {}", clause.name(), name.name),
+                    clause => format!("{} does not support aggregate functions: {name}", clause.name()),
                 },
             ));
         };
@@ -76,41 +134,43 @@ impl Binder<'_> {
             if contains_aggregate(a) {
                 return Err(Diagnostic::at(
                     a.span,
-                    format!("Aggregate functions can not be nested: {}({})", name.name, self.text(a)),
+                    format!("Aggregate functions can not be nested: {name}({})", self.text(a)),
                 ));
             }
-            inner.bind(a).map(|t| (t, a))
+            inner.bind(a)
         });
         let mut bound = bound.collect::<Result<Vec<_>, _>>()?;
-        let call = match (function, bound.len()) {
-            (AggregateFunction::Count, 0) => {
-                AggregateCall { function: AggregateFunction::CountRows, args: Vec::new(), ty: SqlType::Bigint }
+        // Without an argument an aggregate is of ROWTIME. COUNT(1) counts rows.
+        let rows = match bound.as_slice() {
+            [] => true,
+            [one] => matches!(&one.expr, Expr::Literal(v, _) if !v.is_null()),
+            _ => false,
+        };
+        let call = if name == "COUNT" && rows {
+            AggregateCall { function: AggregateFunction::CountRows, args: Vec::new(), ty: SqlType::Bigint }
+        } else {
+            if bound.is_empty() {
+                bound.push(Typed::new(Expr::Rowtime));
             }
-            (_, 1) if !star => {
-                let (arg, source) = bound.remove(0);
-                // COUNT(1) counts rows.
-                if function == AggregateFunction::Count && matches!(&arg.expr, Expr::Literal(v, _) if !v.is_null()) {
-                    AggregateCall { function: AggregateFunction::CountRows, args: Vec::new(), ty: SqlType::Bigint }
-                } else {
-                    let ty = aggregate_type(function, arg.ty()).ok_or_else(|| {
-                        Diagnostic::at(
-                            source.span,
-                            format!("Function '{}' does not accept parameters ({}).", name.name, type_text(arg.ty())),
-                        )
-                    })?;
-                    AggregateCall { function, args: vec![arg.expr], ty }
-                }
+            let arguments: Vec<Argument> = (bound.iter().enumerate())
+                .map(|(i, t)| Argument {
+                    ty: t.ty().cloned(),
+                    literal: literal(&t.expr).cloned(),
+                    text: args.get(i).map_or_else(String::new, |a| self.text(a)),
+                })
+                .collect();
+            let (function, to, ty) = aggregate::resolve(definition, &arguments, limits)
+                .map_err(|message| Diagnostic::at(expr.span, message))?;
+            let columns = bound.into_iter().zip(&to).map(|(typed, to)| match to {
+                Some(ty) => typed.cast(ty),
+                None => typed.expr,
+            });
+            let mut columns: Vec<Expr> = columns.collect();
+            if columns.len() > 1 {
+                let fields = columns.iter().enumerate().map(|(i, e)| (format!("F{i}"), e.ty().clone())).collect();
+                columns = vec![Expr::Construct(columns, SqlType::Struct(fields))];
             }
-            _ => {
-                return Err(Diagnostic::at(
-                    expr.span,
-                    format!(
-                        "Function '{}' does not accept parameters ({}).",
-                        name.name,
-                        bound.iter().map(|(t, _)| type_text(t.ty())).collect::<Vec<_>>().join(", ")
-                    ),
-                ));
-            }
+            AggregateCall { function, args: columns, ty }
         };
         let ty = call.ty.clone();
         let Some(groups) = &mut self.groups else { return Err(Diagnostic::at(expr.span, "no GROUP BY")) };
@@ -125,9 +185,6 @@ impl Binder<'_> {
 
 /// What is said of a function that there is not.
 pub(super) fn unknown_function(name: &Ident) -> Diagnostic {
-    if TABLE_FUNCTIONS.contains(&name.name.as_str()) {
-        return Diagnostic::at(name.span, format!("weir does not support the table function {}", name.name));
-    }
     let error = Diagnostic::at(name.span, format!("Can't find any functions with the name '{}'", name.name));
     match functions::near_function(&name.name) {
         Some(other) => error.hint(format!("did you mean {other}?")),
@@ -135,50 +192,18 @@ pub(super) fn unknown_function(name: &Ident) -> Diagnostic {
     }
 }
 
-/// The aggregate functions that there are.
-pub(super) fn aggregate_function(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "COUNT" => AggregateFunction::Count,
-        "SUM" => AggregateFunction::Sum,
-        "AVG" => AggregateFunction::Avg,
-        "MIN" => AggregateFunction::Min,
-        "MAX" => AggregateFunction::Max,
-        _ => return None,
-    })
-}
-
-/// ksqlDB's other aggregate functions.
-const UNSUPPORTED_AGGREGATES: [&str; 14] = [
-    "ATTR",
-    "COLLECT_LIST",
-    "COLLECT_SET",
-    "CORRELATION",
-    "COUNT_DISTINCT",
-    "EARLIEST_BY_OFFSET",
-    "HISTOGRAM",
-    "LATEST_BY_OFFSET",
-    "STDDEV_SAMP",
-    "STDDEV_SAMPLE",
-    "SUM_LIST",
-    "TOPK",
-    "TOPKDISTINCT",
-    "STDDEV_POP",
-];
-
-const TABLE_FUNCTIONS: [&str; 2] = ["EXPLODE", "CUBE_EXPLODE"];
-
-/// The type of an aggregate's result; none when it does not take the type.
-fn aggregate_type(function: AggregateFunction, arg: Option<&SqlType>) -> Option<SqlType> {
-    let numeric = arg.filter(|t| t.is_numeric());
-    match function {
-        AggregateFunction::CountRows | AggregateFunction::Count => Some(SqlType::Bigint),
-        AggregateFunction::Sum => numeric.cloned(),
-        AggregateFunction::Avg => numeric.map(|_| SqlType::Double),
-        AggregateFunction::Min | AggregateFunction::Max => match arg {
-            Some(SqlType::Boolean | SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_)) | None => None,
-            Some(ty) => Some(ty.clone()),
-        },
-    }
+/// The first call of a table function within an expression.
+pub(super) fn first_table_function(expr: &ast::Expr) -> Option<ast::Expr> {
+    let mut found = None;
+    visit(expr, &mut |e| {
+        if let ExprKind::Call { name, .. } = &e.kind
+            && found.is_none()
+            && table::find(&name.name).is_some()
+        {
+            found = Some(e.clone());
+        }
+    });
+    found
 }
 
 /// True when the expression has an aggregate call or a window bound in it.
@@ -186,7 +211,7 @@ pub(super) fn contains_aggregate(expr: &ast::Expr) -> bool {
     let mut found = false;
     visit(expr, &mut |e| {
         if let ExprKind::Call { name, .. } = &e.kind {
-            found |= aggregate_function(&name.name).is_some() || UNSUPPORTED_AGGREGATES.contains(&name.name.as_str());
+            found |= aggregate::find(&name.name).is_some();
         }
     });
     found

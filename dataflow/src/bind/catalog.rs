@@ -286,7 +286,7 @@ fn inputs(view: &View) -> Vec<&str> {
     let pipeline = view.pipeline();
     let lookups = pipeline.steps.iter().filter_map(|s| match s {
         Step::Lookup(l) => Some(l.table.as_str()),
-        Step::Filter(_) | Step::Project(_) => None,
+        Step::Filter(_) | Step::Project(_) | Step::Explode(_) => None,
     });
     std::iter::once(pipeline.input.as_str()).chain(lookups).collect()
 }

@@ -104,7 +104,12 @@ fn is_queryable(entry: &Entry) -> bool {
 
 /// The select list of a query over one stream or table as it is.
 fn client_items(catalog: &Catalog, from: &From, query: &Query) -> Result<Vec<Item>, Diagnostic> {
-    let items = items::items(catalog, from, query, Purpose::Push, None)?;
+    let mut explode = Vec::new();
+    let items = items::items(catalog, from, query, Purpose::Push, None, &mut explode)?;
+    if !explode.is_empty() {
+        return Err(Diagnostic::at(items::select_span(query), "Pull queries don't support table functions.")
+            .hint("make a stream of the exploded rows first: CREATE STREAM … AS SELECT"));
+    }
     let aggregate = query.select.iter().find_map(|item| match item {
         ast::SelectItem::Expr { expr, .. } if contains_aggregate(expr) => Some(expr),
         _ => None,
@@ -327,7 +332,8 @@ fn push(catalog: &Catalog, session: &Session, query: &Query) -> Result<PushQuery
         && query.window.is_none()
         && query.having.is_none()
         && query.emit == Some(Emit::Changes)
-        && query::first_aggregate(query).is_none();
+        && query::first_aggregate(query).is_none()
+        && query::first_exploded(query).is_none();
     let entry = from.scope.relations.first().and_then(|r| catalog.get(&r.name));
     if let (true, Some(entry)) = (plain, entry) {
         let items = client_items(catalog, &from, query)?;

@@ -1,11 +1,12 @@
 //! Expressions: names to columns, functions to their signatures, types to one another.
 
-use super::call::contains_aggregate;
-use super::operators::{arithmetic, comparison, datetime_literal, type_text, unify};
+use super::call::{contains_aggregate, first_table_function};
+use super::operators::{arithmetic, common_type, comparison, datetime_literal, type_text, unify};
 use super::scope::{BOUNDS, Clause, Scope, span};
 use super::show::{ident, show, unit_name};
 use super::{Catalog, types};
-use crate::plan::aggregate::AggregateCall;
+use crate::plan::Explode;
+use crate::plan::aggregate::{AggregateCall, Limits};
 use crate::plan::eval::{can_cast, parse_decimal};
 use crate::plan::expr::Expr;
 use crate::row::{SqlType, Value};
@@ -89,6 +90,8 @@ pub(super) struct Groups {
     pub(super) calls: Vec<AggregateCall>,
     /// There is a WINDOW clause.
     pub(super) windowed: bool,
+    /// What the session limits.
+    pub(super) limits: Limits,
 }
 
 /// The binder of one clause's expressions.
@@ -98,13 +101,16 @@ pub(super) struct Binder<'a> {
     pub(super) clause: Clause,
     /// Of a grouped query's SELECT and HAVING.
     pub(super) groups: Option<&'a mut Groups>,
+    /// In the select list of a query without groups: the table functions found so far, which give the columns behind the
+    /// row.
+    pub(super) explode: Option<&'a mut Vec<Explode>>,
     /// The parameters of enclosing lambdas.
     pub(super) parameters: Vec<(String, SqlType)>,
 }
 
 impl<'a> Binder<'a> {
     pub(super) fn new(catalog: &'a Catalog, scope: &'a Scope, clause: Clause) -> Self {
-        Binder { catalog, scope, clause, groups: None, parameters: Vec::new() }
+        Binder { catalog, scope, clause, groups: None, explode: None, parameters: Vec::new() }
     }
 
     /// An expression as it is printed in messages about types.
@@ -236,7 +242,7 @@ impl<'a> Binder<'a> {
                     _ => one(inner.cast(&to)),
                 }
             }
-            ExprKind::Call { name, args, star } => self.call(expr, name, args, *star),
+            ExprKind::Call { name, args, .. } => self.call(expr, name, args),
             ExprKind::Array(items) => {
                 let ty = self.elements(expr, items, "ARRAY")?;
                 let items = items.iter().map(|e| self.coerced(e, &ty)).collect::<Result<Vec<_>, _>>()?;
@@ -266,7 +272,9 @@ impl<'a> Binder<'a> {
                 }
                 one(Expr::Construct(parts, ty))
             }
-            ExprKind::Lambda { .. } => Err(Diagnostic::at(expr.span, "weir does not support lambda functions")),
+            ExprKind::Lambda { .. } => {
+                Err(Diagnostic::at(expr.span, "a lambda can only be an argument of TRANSFORM, FILTER and REDUCE"))
+            }
             ExprKind::Unit(unit) => one(Expr::Literal(Value::String(unit_name(*unit).into()), SqlType::String)),
         }
     }
@@ -457,31 +465,11 @@ impl<'a> Binder<'a> {
         let Some(mut ty) = value.ty().cloned() else {
             return Err(Diagnostic::at(operand.span, "Invalid Predicate: NULL IN (…)").hint("use IS NULL"));
         };
-        let own = ty.clone();
         let mut items = Vec::with_capacity(list.len());
         for item in list {
             let bound = self.bind(item)?;
-            match bound.ty() {
-                None => {}
-                Some(SqlType::String) if matches!(bound.expr, Expr::Literal(..)) => {
-                    ty = wide_enough(&bound.expr, ty);
-                }
-                // Whatever is compared with text is compared as text, when it is written out.
-                Some(_) if own == SqlType::String && matches!(bound.expr, Expr::Literal(..)) => {}
-                Some(t) => match unify(&ty, t).or_else(|| constructed(&bound.expr, &ty)) {
-                    Some(wider) => ty = wider,
-                    None => {
-                        let t = t.clone();
-                        return Err(Diagnostic::at(
-                            item.span,
-                            format!(
-                                "Invalid Predicate: operator does not exist: {ty} = {t} ({})\nHint: You might need to add explicit type casts.",
-                                self.text(item)
-                            ),
-                        ));
-                    }
-                },
-            }
+            ty = common_type(&ty, &bound, || self.text(item))
+                .map_err(|message| Diagnostic::at(item.span, format!("Invalid Predicate: {message}")))?;
             items.push((bound, item.span));
         }
         let items = items
@@ -500,6 +488,12 @@ impl<'a> Binder<'a> {
         branches: &[(ast::Expr, ast::Expr)],
         otherwise: Option<&ast::Expr>,
     ) -> Result<Typed, Diagnostic> {
+        if let Some(call) = first_table_function(expr) {
+            return Err(Diagnostic::at(
+                call.span,
+                format!("Table functions cannot be used in CASE: {}", self.text(expr)),
+            ));
+        }
         let mut conditions = Vec::with_capacity(branches.len());
         for (condition, _) in branches {
             conditions.push(match operand {
@@ -574,21 +568,12 @@ impl<'a> Binder<'a> {
         let mut ty: Option<SqlType> = None;
         for item in items {
             let bound = self.bind(item)?;
-            let Some(t) = bound.ty() else { continue };
-            let is_text = *t == SqlType::String && matches!(bound.expr, Expr::Literal(..));
             ty = match ty {
-                None => Some(t.clone()),
-                Some(known) => match unify(&known, t) {
-                    Some(wider) => Some(wider),
-                    None if is_text => Some(known),
-                    None if known == SqlType::String => Some(t.clone()),
-                    None => {
-                        return Err(Diagnostic::at(
-                            item.span,
-                            format!("invalid input syntax for type {known}: {} is {t}", self.text(item)),
-                        ));
-                    }
-                },
+                None => bound.ty().cloned(),
+                Some(known) => Some(
+                    common_type(&known, &bound, || self.text(item))
+                        .map_err(|message| Diagnostic::at(item.span, message))?,
+                ),
             };
         }
         ty.ok_or_else(|| {
@@ -620,31 +605,6 @@ pub(super) fn not_grouped(texts: &[String], clause: Clause) -> String {
             "Non-aggregate SELECT expression(s) not part of GROUP BY: {}\nEither add the column(s) to the GROUP BY or remove them from the SELECT.",
             texts.join(", ")
         ),
-    }
-}
-
-/// An array, map or struct that is written out may take the type of what it is compared with.
-fn constructed(expr: &Expr, ty: &SqlType) -> Option<SqlType> {
-    match expr {
-        Expr::Construct(..) | Expr::Literal(..) if can_cast(expr.ty(), ty) && !expr.ty().is_numeric() => {
-            match (expr.ty(), ty) {
-                (SqlType::Array(_), SqlType::Array(_))
-                | (SqlType::Map(..), SqlType::Map(..))
-                | (SqlType::Struct(_), SqlType::Struct(_)) => Some(ty.clone()),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
-/// The integer type that takes both this type and the number that a text says.
-fn wide_enough(text: &Expr, ty: SqlType) -> SqlType {
-    match text {
-        Expr::Literal(Value::String(s), _) if ty == SqlType::Int && s.trim().parse::<i32>().is_err() => {
-            if s.trim().parse::<i64>().is_ok() { SqlType::Bigint } else { ty }
-        }
-        _ => ty,
     }
 }
 

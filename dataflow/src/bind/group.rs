@@ -1,6 +1,5 @@
 //! SELECT … GROUP BY: groups, windows, aggregates, HAVING.
 
-use super::Catalog;
 use super::call::{contains_aggregate, unknown_function};
 use super::expr::{AGGREGATES, Binder, Groups, WINDOW, bounds_error, not_grouped, visit};
 use super::from::From;
@@ -8,10 +7,11 @@ use super::items::{Item, Names, item_of, select_span, unnamed};
 use super::query::{Purpose, check_columns};
 use super::scope::{BOUNDS, Clause, Scope};
 use super::show::show;
-use crate::plan::aggregate::AggregateFunction;
+use super::{Catalog, Session};
+use crate::plan::aggregate::{self, AggregateCall, Limits};
 use crate::plan::expr::Expr;
 use crate::plan::functions;
-use crate::plan::{Aggregate, KeyWindow, NamedExpr, ViewKind, Windowing};
+use crate::plan::{Aggregate, Format, KeyWindow, NamedExpr, ViewKind, Windowing};
 use crate::row::{Column, Schema};
 use crate::sql::ast::{self, Emit, ExprKind, Query, SelectItem, Window, WindowKind};
 use crate::sql::error::{Diagnostic, Span};
@@ -23,6 +23,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Binds a grouped query to its schema, its view and the windows of its keys.
 pub(super) fn bind(
     catalog: &Catalog,
+    session: &Session,
     query: &Query,
     from: &From,
     purpose: Purpose<'_>,
@@ -38,6 +39,13 @@ pub(super) fn bind(
     if from.window.is_some() {
         return Err(Diagnostic::at(from.span, "weir does not support GROUP BY on a windowed source"));
     }
+    if window.is_none() {
+        for item in &query.select {
+            if let SelectItem::Expr { expr, alias } = item {
+                unnamed(expr, alias.as_ref(), purpose)?;
+            }
+        }
+    }
     let keys = keys(catalog, from, query, window.is_some())?;
     known_functions(query)?;
     let aggregates = |item: &SelectItem| matches!(item, SelectItem::Expr { expr, .. } if contains_aggregate(expr));
@@ -50,7 +58,8 @@ pub(super) fn bind(
     }
     let is_value = |e: &ast::Expr| matches!(&e.kind, ExprKind::Call { name, .. } if name.name == "AS_VALUE");
     let values = query.group_by.iter().map(is_value).collect();
-    let mut groups = Groups { keys, values, calls: Vec::new(), windowed: window.is_some() };
+    let limits = limits(session);
+    let mut groups = Groups { keys, values, calls: Vec::new(), windowed: window.is_some(), limits };
     let items = items(catalog, from, query, purpose, &mut groups)?;
     let having = match &query.having {
         None => None,
@@ -65,6 +74,7 @@ pub(super) fn bind(
     if from.table {
         check_undo(query, &groups)?;
     }
+    check_state(query, from, &groups)?;
     let (key_names, values) = project(query, from, &groups, &items, purpose)?;
     let group: Vec<NamedExpr> =
         key_names.into_iter().zip(&groups.keys).map(|(name, k)| NamedExpr { name, expr: k.clone() }).collect();
@@ -104,6 +114,7 @@ fn known_functions(query: &Query) -> Result<(), Diagnostic> {
                 && !contains_aggregate(e)
                 && !args.iter().any(|a| matches!(a.kind, ExprKind::Lambda { .. }))
                 && functions::find(&name.name).is_none()
+                && functions::table::find(&name.name).is_none()
                 && unknown.is_none()
             {
                 unknown = Some(name.clone());
@@ -269,17 +280,11 @@ fn project(
 
 /// Aggregates whose effect a table's update cannot take back.
 fn check_undo(query: &Query, groups: &Groups) -> Result<(), Diagnostic> {
-    let name = |f: AggregateFunction| match f {
-        AggregateFunction::Min => Some("MIN"),
-        AggregateFunction::Max => Some("MAX"),
-        AggregateFunction::CountRows | AggregateFunction::Count | AggregateFunction::Sum | AggregateFunction::Avg => {
-            None
-        }
-    };
     let mut names: Vec<&str> = Vec::new();
     for call in &groups.calls {
-        if let Some(n) = name(call.function).filter(|n| !names.contains(n)) {
-            names.push(n);
+        let name = call.function.name();
+        if !names.contains(&name) && !aggregate::find(name).is_some_and(|d| d.undoable) {
+            names.push(name);
         }
     }
     let text = match names.as_slice() {
@@ -293,6 +298,30 @@ fn check_undo(query: &Query, groups: &Groups) -> Result<(), Diagnostic> {
         ),
     };
     Err(Diagnostic::at(select_span(query), text))
+}
+
+/// ksqlDB keeps an aggregate's state in the format of the input's values, which must carry it.
+fn check_state(query: &Query, from: &From, groups: &Groups) -> Result<(), Diagnostic> {
+    let nested = |call: &AggregateCall| aggregate::find(call.function.name()).is_some_and(|d| d.nested);
+    if !matches!(from.topic.value_format, Format::Delimited { .. }) || !groups.calls.iter().any(nested) {
+        return Ok(());
+    }
+    Err(Diagnostic::at(
+        select_span(query),
+        "One of the functions used in the statement has an intermediate type that the value format can not handle. \
+         Please remove the function or change the format.\nConsider up-voting \
+         https://github.com/confluentinc/ksql/issues/3950, which will resolve this limitation",
+    )
+    .hint("give the input another value format, or make a stream of it with VALUE_FORMAT='JSON' first"))
+}
+
+/// The session's limits, without which lists are as long as they are.
+fn limits(session: &Session) -> Limits {
+    let limit = |name: &str| {
+        let set: Option<i64> = session.properties.get(name).and_then(|v| v.trim().parse().ok());
+        set.and_then(|n| u32::try_from(n).ok()).unwrap_or(i32::MAX.unsigned_abs())
+    };
+    Limits { list: limit("ksql.functions.collect_list.limit"), set: limit("ksql.functions.collect_set.limit") }
 }
 
 /// Puts aggregates and window bounds behind the keys, now that their number is known.

@@ -46,6 +46,12 @@ pub(super) fn into(
         ));
     }
     read_only(entry.relation.is_read_only(), target)?;
+    if !entry.topic().headers.is_empty() {
+        return Err(Diagnostic::at(
+            target.span,
+            format!("Cannot insert into {} because it has header columns", target.name),
+        ));
+    }
     let mut query_id = format!("INSERTQUERY_{}", catalog.next_number());
     for p in &with.0 {
         match (&p.value, p.name.eq_ignore_ascii_case("QUERY_ID")) {
@@ -141,6 +147,14 @@ pub(super) fn values(
                 values.len()
             ),
         ));
+    }
+    let headers: Vec<&str> = (entry.topic().headers.iter())
+        .filter_map(|(position, _)| schema.columns().nth(*position))
+        .map(|c| c.name.as_str())
+        .filter(|name| columns.iter().any(|c| c.name == *name))
+        .collect();
+    if !headers.is_empty() {
+        return Err(Diagnostic::at(target.span, format!("Cannot insert into HEADER columns: {}", headers.join(", "))));
     }
     let mut row: Vec<Value> = vec![Value::Null; schema.len()];
     let mut time = None;

@@ -5,6 +5,7 @@ use super::expr::{Binder, Typed};
 use super::from::From;
 use super::query::Purpose;
 use super::scope::{BOUNDS, Clause, Named};
+use crate::plan::Explode;
 use crate::plan::expr::Expr;
 use crate::row::SqlType;
 use crate::sql::ast::{self, ExprKind, Ident, Query, SelectItem};
@@ -30,6 +31,7 @@ pub(super) fn items(
     query: &Query,
     purpose: Purpose<'_>,
     keys: Option<&[Expr]>,
+    explode: &mut Vec<Explode>,
 ) -> Result<Vec<Item>, Diagnostic> {
     let mut items = Vec::new();
     let mut names = Names::new(from);
@@ -53,7 +55,8 @@ pub(super) fn items(
             SelectItem::AllFields { base, span } => fields(catalog, from, base, *span, &mut items)?,
             SelectItem::Expr { expr, alias } => {
                 unnamed(expr, alias.as_ref(), purpose)?;
-                let typed = Binder::new(catalog, &from.scope, Clause::Select).bind(expr)?;
+                let own = Binder::new(catalog, &from.scope, Clause::Select);
+                let typed = Binder { explode: Some(&mut *explode), ..own }.bind(expr)?;
                 items.push(item_of(from, expr, alias.as_ref(), typed, &mut names)?);
             }
         }

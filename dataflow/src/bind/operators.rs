@@ -1,7 +1,8 @@
 //! The types of operators: what they take, what is widened, what they give.
 
 use super::expr::Typed;
-use crate::plan::eval::decimal_result;
+use super::types::base_name;
+use crate::plan::eval::{can_cast, decimal_result, parse_decimal};
 use crate::plan::expr::Expr;
 use crate::plan::functions::wider;
 use crate::row::{SqlType, Value, datetime};
@@ -134,6 +135,59 @@ pub(super) fn unify(a: &SqlType, b: &SqlType) -> Option<SqlType> {
             }
             Some(T::Struct(fields))
         }
+        _ => None,
+    }
+}
+
+/// The common type of a list that is written out, from this item on: the first one that is not NULL leads, numbers widen,
+/// text among numbers is read as a number, and any literal stands among texts as text.
+///
+/// # Errors
+/// What ksqlDB says of an item that does not fit; `text` prints it.
+pub(super) fn common_type(known: &SqlType, item: &Typed, text: impl Fn() -> String) -> Result<SqlType, String> {
+    let Some(ty) = item.ty() else { return Ok(known.clone()) };
+    let is_literal = matches!(item.expr, Expr::Literal(..));
+    match (known, &item.expr) {
+        (known, Expr::Literal(Value::String(s), _)) if known.is_numeric() => {
+            let number = number_type(s).and_then(|number| wider(known, &number));
+            number.ok_or_else(|| format!("invalid input syntax for type {}: \"{s}\".", base_name(known)))
+        }
+        // Whether it says a value of the type shows when it is cast.
+        (known, Expr::Literal(Value::String(_), _)) => Ok(known.clone()),
+        (SqlType::String, _) if is_literal && (ty.is_numeric() || *ty == SqlType::Boolean) => Ok(SqlType::String),
+        _ => unify(known, ty).or_else(|| constructed(&item.expr, known)).ok_or_else(|| {
+            format!(
+                "operator does not exist: {known} = {ty} ({})\nHint: You might need to add explicit type casts.",
+                text()
+            )
+        }),
+    }
+}
+
+/// The type of the number that a text says.
+fn number_type(text: &str) -> Option<SqlType> {
+    let text = text.trim();
+    let decimal = parse_decimal(text)?;
+    if !text.contains(['.', 'e', 'E']) {
+        if text.parse::<i32>().is_ok() {
+            return Some(SqlType::Int);
+        }
+        if text.parse::<i64>().is_ok() {
+            return Some(SqlType::Bigint);
+        }
+    }
+    let digits = decimal.unscaled.unsigned_abs().to_string().len();
+    Some(SqlType::Decimal(u8::try_from(digits).ok()?.max(decimal.scale), decimal.scale))
+}
+
+/// An array, map or struct that is written out may take the type of what it is compared with.
+fn constructed(expr: &Expr, ty: &SqlType) -> Option<SqlType> {
+    match (expr, expr.ty(), ty) {
+        (
+            Expr::Construct(..) | Expr::Literal(..),
+            SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_),
+            SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_),
+        ) if can_cast(expr.ty(), ty) => Some(ty.clone()),
         _ => None,
     }
 }

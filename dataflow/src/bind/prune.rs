@@ -28,6 +28,7 @@ fn prune_pipeline(pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
         match step {
             Step::Filter(_) => {}
             Step::Project(exprs) => width = exprs.len(),
+            Step::Explode(calls) => width += calls.len(),
             Step::Lookup(lookup) => width += lookup.columns.len(),
         }
     }
@@ -38,6 +39,10 @@ fn prune_pipeline(pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
         match step {
             Step::Filter(e) => wanted.extend(e.columns()),
             Step::Project(exprs) => wanted = exprs.iter().flat_map(|e| e.expr.columns()).collect(),
+            Step::Explode(calls) => {
+                wanted.retain(|c| *c < widths[i]);
+                wanted.extend(calls.iter().flat_map(|c| c.arg.columns()));
+            }
             Step::Lookup(lookup) => {
                 kept[i] = (0..lookup.columns.len()).filter(|c| wanted.contains(&(widths[i] + c))).collect();
                 wanted = wanted.range(..widths[i]).copied().collect();
@@ -56,6 +61,13 @@ fn prune_pipeline(pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
                 exprs.iter_mut().for_each(|e| renumber(&mut e.expr, &moved));
                 moved = (0..exprs.len()).map(|c| (c, c)).collect();
                 next = exprs.len();
+            }
+            Step::Explode(calls) => {
+                for (at, call) in calls.iter_mut().enumerate() {
+                    renumber(&mut call.arg, &moved);
+                    moved.insert(widths[i] + at, next + at);
+                }
+                next += calls.len();
             }
             Step::Lookup(lookup) => {
                 renumber(&mut lookup.key, &moved);

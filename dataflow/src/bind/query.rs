@@ -1,6 +1,6 @@
 //! CREATE … AS SELECT: the projection, its key, and the view.
 
-use super::call::contains_aggregate;
+use super::call::{contains_aggregate, first_table_function};
 use super::expr::Binder;
 use super::from::{self, From, Key};
 use super::items::{Item, Names, items, select_span};
@@ -76,6 +76,12 @@ pub(super) fn view(
         let filter = binder.condition(filter)?;
         from.pipeline.steps.push(Step::Filter(filter));
     }
+    if let Some(call) = first_exploded(query)
+        && (!query.group_by.is_empty() || first_aggregate(query).is_some())
+    {
+        return Err(Diagnostic::at(call.span, "Table functions cannot be used with aggregations.")
+            .hint("make a stream of the exploded rows first"));
+    }
     // Without groups a client's aggregates are of all rows.
     let grouped = !query.group_by.is_empty() || (purpose == Purpose::Push && first_aggregate(query).is_some());
     if !grouped {
@@ -109,7 +115,7 @@ pub(super) fn view(
         return Err(Diagnostic::at(partition.span, "PARTITION BY can not be used with GROUP BY."));
     }
     let (schema, mut kind, window) = if grouped {
-        group::bind(catalog, query, &from, purpose)?
+        group::bind(catalog, session, query, &from, purpose)?
     } else {
         let (schema, kind) = plain(catalog, session, query, &from, purpose, with)?;
         (schema, kind, from.window)
@@ -133,7 +139,8 @@ fn plain(
         [] => (None, KeyOf::Source),
         exprs => (Some(partition(catalog, from, exprs)?), KeyOf::Partition),
     };
-    let items = items(catalog, from, query, purpose, keys.as_deref())?;
+    let mut explode = Vec::new();
+    let items = items(catalog, from, query, purpose, keys.as_deref(), &mut explode)?;
     timestamp_exists(with, &items)?;
     let (key, value) = match purpose {
         Purpose::Push => {
@@ -150,6 +157,13 @@ fn plain(
     let mut pipeline = from.pipeline.clone();
     // A tombstone passes what only projects.
     pipeline.keep_tombstones = pipeline.steps.is_empty() && !from.table && purpose != Purpose::Push;
+    if !explode.is_empty() {
+        if from.table {
+            return Err(Diagnostic::at(select_span(query), "Table source is not supported with table functions"));
+        }
+        pipeline.keep_tombstones = false;
+        pipeline.steps.push(Step::Explode(explode));
+    }
     let mut columns: Columns = key.into_iter().chain(value).collect();
     if from.window.is_some() && from.scope.is_single() && purpose != Purpose::Push {
         // The bounds of windowed keys stay behind the columns.
@@ -470,6 +484,14 @@ pub(super) fn first_aggregate(query: &Query) -> Option<&ast::Expr> {
     query.select.iter().find_map(|item| match item {
         SelectItem::Expr { expr, .. } if contains_aggregate(expr) => Some(expr),
         _ => None,
+    })
+}
+
+/// The first table function of a select list.
+pub(super) fn first_exploded(query: &Query) -> Option<ast::Expr> {
+    query.select.iter().find_map(|item| match item {
+        SelectItem::Expr { expr, .. } => first_table_function(expr),
+        SelectItem::All { .. } | SelectItem::AllFields { .. } => None,
     })
 }
 

@@ -112,8 +112,11 @@ fn columns(catalog: &Catalog, create: &CreateSource) -> Result<(Schema, Headers)
         let name = &column.name;
         let ty = types::resolve(catalog, &column.ty)?;
         if RESERVED.contains(&name.name.as_str()) {
-            return Err(Diagnostic::at(name.span, format!("'{}' is a reserved column name.", name.name))
-                .hint("choose another name"));
+            return Err(Diagnostic::at(
+                name.span,
+                format!("'{}' is a reserved column name. You cannot use it as a name for a column.", name.name),
+            )
+            .hint("choose another name"));
         }
         if schema.columns().any(|c| c.name == name.name) {
             return Err(Diagnostic::at(name.span, format!("Duplicate column names: {}", name.name)));
@@ -142,7 +145,7 @@ fn columns(catalog: &Catalog, create: &CreateSource) -> Result<(Schema, Headers)
             ColumnRole::Key | ColumnRole::PrimaryKey => schema.key.push(entry),
             ColumnRole::Headers | ColumnRole::Header(_) => {
                 let header = if let ColumnRole::Header(h) = &column.role { Some(h.clone()) } else { None };
-                check_header(&entry, header.is_some(), column.ty.span)?;
+                check_header(&entry, header.as_deref(), column.ty.span)?;
                 headers.push((entry.name.clone(), header));
                 schema.value.push(entry);
             }
@@ -152,13 +155,13 @@ fn columns(catalog: &Catalog, create: &CreateSource) -> Result<(Schema, Headers)
     Ok((schema, headers))
 }
 
-fn check_header(column: &Column, one: bool, span: crate::sql::error::Span) -> Result<(), Diagnostic> {
+fn check_header(column: &Column, one: Option<&str>, span: crate::sql::error::Span) -> Result<(), Diagnostic> {
     let record = SqlType::Struct(vec![("KEY".into(), SqlType::String), ("VALUE".into(), SqlType::Bytes)]);
-    let expected = if one { SqlType::Bytes } else { SqlType::Array(Box::new(record)) };
+    let expected = if one.is_some() { SqlType::Bytes } else { SqlType::Array(Box::new(record)) };
     if column.ty == expected {
         return Ok(());
     }
-    let what = if one { "HEADER('…')" } else { "HEADERS" };
+    let what = one.map_or("HEADERS".into(), |name| format!("HEADER('{name}')"));
     Err(Diagnostic::at(span, format!("Invalid type for {what} column: expected {expected}, got {}", column.ty)))
 }
 

@@ -87,9 +87,9 @@ fn groups_have_keys_aggregates_and_bounds() {
               read ORDERS: ITEM, PRICE, AMOUNT
               window hopping of 1 h every 20 min, grace 10 min, retention 70 min
               group by ITEM AS K1, LCASE(ITEM) AS K2
-              aggregate COUNT(*), SUM(AMOUNT), AVG(PRICE), MAX(PRICE)
+              aggregate COUNT(*), SUM(AMOUNT), AVG(CAST(PRICE AS DOUBLE)), MAX(PRICE)
               having ((COUNT(*) > 5) AND (MAX(PRICE) IS NOT NULL))
-              project K1 AS ITEM, WINDOWSTART AS SINCE, COUNT(*) AS N, (SUM(AMOUNT) + 1) AS AMOUNTS, AVG(PRICE) AS KSQL_COL_0, SUM(AMOUNT) AS AGAIN
+              project K1 AS ITEM, WINDOWSTART AS SINCE, COUNT(*) AS N, (SUM(AMOUNT) + 1) AS AMOUNTS, AVG(CAST(PRICE AS DOUBLE)) AS KSQL_COL_0, SUM(AMOUNT) AS AGAIN
               to topic SOLD, key JSON, value JSON, windows of 1 h"#]],
     );
 }

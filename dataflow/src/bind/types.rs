@@ -70,7 +70,7 @@ pub(super) fn resolve(catalog: &Catalog, ty: &TypeName) -> Result<SqlType, Diagn
 }
 
 /// The name of a type without its parts.
-fn base_name(ty: &SqlType) -> &'static str {
+pub(super) fn base_name(ty: &SqlType) -> &'static str {
     match ty {
         SqlType::Boolean => "BOOLEAN",
         SqlType::Int => "INTEGER",

@@ -26,6 +26,8 @@ pub(super) struct With {
     pub(super) value_span: Option<Span>,
     /// Where WRAP_SINGLE_VALUE is said.
     pub(super) wrap_span: Option<Span>,
+    /// The full name of a schema in a registry, for the key (true) or the value.
+    pub(super) schema_name: Option<(bool, Span)>,
     pub(super) key_delimiter: Option<(char, Span)>,
     pub(super) value_delimiter: Option<(char, Span)>,
 }
@@ -45,12 +47,9 @@ const COMMON: [&str; 11] = [
 ];
 const SOURCES: [&str; 2] = ["WINDOW_TYPE", "WINDOW_SIZE"];
 /// Known to ksqlDB, without meaning or not yet there in weir.
-const UNSUPPORTED: [&str; 10] = [
+const UNSUPPORTED: [&str; 7] = [
     "KEY_SCHEMA_ID",
     "VALUE_SCHEMA_ID",
-    "KEY_SCHEMA_FULL_NAME",
-    "VALUE_SCHEMA_FULL_NAME",
-    "VALUE_AVRO_SCHEMA_FULL_NAME",
     "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
     "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
     "SOURCED_BY_CONNECTOR",
@@ -90,6 +89,8 @@ impl With {
                 "TIMESTAMP_FORMAT" => with.timestamp_format = Some((text(p)?, p.value_span)),
                 "WINDOW_TYPE" if source => window_type = Some((text(p)?.to_ascii_uppercase(), p.value_span)),
                 "WINDOW_SIZE" if source => window_size = Some((duration(p)?, p.value_span)),
+                "KEY_SCHEMA_FULL_NAME" => with.schema_name = Some((true, p.span)),
+                "VALUE_SCHEMA_FULL_NAME" | "VALUE_AVRO_SCHEMA_FULL_NAME" => with.schema_name = Some((false, p.span)),
                 upper if UNSUPPORTED.contains(&upper) => {
                     return Err(Diagnostic::at(p.span, format!("weir does not support the property '{upper}'"))
                         .hint("leave it out"));
@@ -206,6 +207,14 @@ impl With {
             Some(span) => Diagnostic::at(span, message),
             None => Diagnostic::new(message),
         };
+        if let Some((of_key, span)) = self.schema_name {
+            let name = format_name(if of_key { key } else { value });
+            return Err(Diagnostic::at(
+                span,
+                format!("{name} does not support the following configs: [fullSchemaName]"),
+            )
+            .hint("leave it out: there is no schema registry"));
+        }
         types::check_key(&schema.key).map_err(|m| place(m, None))?;
         types::check_format(key, &schema.key, true).map_err(|m| {
             let error = place(m, self.key_span);

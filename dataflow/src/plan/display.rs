@@ -107,6 +107,12 @@ fn pipeline(p: &Pipeline) -> (Vec<String>, Names) {
                 lines.push(format!("project {}", named(exprs, &names)));
                 names = exprs.iter().map(|e| e.name.clone()).collect();
             }
+            Step::Explode(calls) => {
+                let shown: Vec<String> =
+                    calls.iter().map(|c| format!("{}({})", c.function.name(), show(&c.arg, &names))).collect();
+                lines.push(format!("explode {}", shown.join(", ")));
+                names.extend(shown);
+            }
             Step::Lookup(l) => {
                 let kind = if l.kind == JoinKind::Left { "left" } else { "inner" };
                 let all: Vec<&Column> = l.schema.columns().collect();
@@ -165,14 +171,10 @@ fn span(ms: i64) -> String {
 }
 
 fn call(c: &AggregateCall, names: &Names) -> String {
-    let name = match c.function {
-        AggregateFunction::CountRows => return "COUNT(*)".into(),
-        AggregateFunction::Count => "COUNT",
-        AggregateFunction::Sum => "SUM",
-        AggregateFunction::Avg => "AVG",
-        AggregateFunction::Min => "MIN",
-        AggregateFunction::Max => "MAX",
-    };
+    if c.function == AggregateFunction::CountRows {
+        return "COUNT(*)".into();
+    }
+    let name = c.function.name();
     format!("{name}({})", list(&c.args, names))
 }
 

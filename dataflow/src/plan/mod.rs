@@ -28,6 +28,7 @@ use crate::sql::ast::JoinKind;
 use crate::time::{Grace, WindowSpec};
 use aggregate::AggregateCall;
 use expr::Expr;
+use functions::table::TableFunction;
 use serde::{Deserialize, Serialize};
 
 /// The encodings of keys and values.
@@ -193,8 +194,21 @@ pub enum Step {
     Filter(Expr),
     /// The new row: one expression a column. An error makes null.
     Project(Vec<NamedExpr>),
+    /// Several rows of one: what each call gives is appended as a column, row beside row; where one gives fewer, null.
+    Explode(Vec<Explode>),
     /// A stream-table join: the table's row with this key as of the stream row's arrival.
     Lookup(Lookup),
+}
+
+/// A call of a table function.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Explode {
+    /// Which.
+    pub function: TableFunction,
+    /// Its array.
+    pub arg: Expr,
+    /// The type of what it gives a row.
+    pub ty: SqlType,
 }
 
 /// A column and what computes it.

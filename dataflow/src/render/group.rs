@@ -9,6 +9,7 @@
 use super::port::Flow;
 use super::windows::Hops;
 use super::{SharedReports, steps};
+use crate::arrange::gathered::Place;
 use crate::arrange::{Accum, PackedKeys};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
@@ -66,6 +67,7 @@ pub fn owner(group: &[u8], peers: u64) -> u64 {
 /// A batch with its group keys and arguments evaluated.
 struct Prepared {
     times: std::sync::Arc<[i64]>,
+    offsets: std::sync::Arc<[i64]>,
     origin: Origin,
     keys: Packer,
     /// Arguments of each call that has parts (all but counts of rows).
@@ -91,7 +93,14 @@ impl Prepared {
         let n = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let rows: Vec<u32> = (0..n).filter(|&r| !nullable || !keys.any_null(r as usize)).collect();
         let max_time = rows.iter().map(|&r| batch.times[r as usize]).max().unwrap_or(i64::MIN);
-        Prepared { times: std::sync::Arc::clone(&batch.times), origin: batch.origin, keys, args, rows, max_time }
+        let (times, offsets) = (std::sync::Arc::clone(&batch.times), std::sync::Arc::clone(&batch.offsets));
+        Prepared { times, offsets, origin: batch.origin, keys, args, rows, max_time }
+    }
+
+    /// A row's place in the order of the input.
+    fn place(&self, row: usize) -> Place {
+        let offset = self.offsets.get(row).copied().unwrap_or(0);
+        (offset, self.origin.partition, u32::try_from(row).unwrap_or(u32::MAX))
     }
 }
 
@@ -352,7 +361,7 @@ impl Combiner {
             let accum = groups.entry(hash, owner, &self.scratch, || self.empty.clone());
             accum.rows += 1;
             accum.time = accum.time.max(time);
-            add_args(accum, &self.grouping.calls, &prepared.args, row, 1);
+            add_args(accum, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
         }
         if groups.accums.len() >= GROUPS
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
@@ -430,7 +439,7 @@ impl Combiner {
             let mut accum = self.empty.clone();
             accum.rows = 1;
             accum.time = time;
-            add_args(&mut accum, &self.grouping.calls, &prepared.args, row, 1);
+            add_args(&mut accum, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
             let safe = time.saturating_sub(gap) >= close;
             let list = &mut stretches[index];
             match list.last_mut() {
@@ -474,12 +483,13 @@ pub fn add_args(
     args: &[Option<(ArrayRef, crate::row::SqlType)>],
     row: usize,
     sign: i64,
+    place: Place,
 ) {
     if let Some(parts) = &mut accum.parts {
         let calls = calls.iter().filter(|c| c.function != AggregateFunction::CountRows);
         for ((part, call), arg) in parts.iter_mut().zip(calls).zip(args) {
             if let Some((column, ty)) = arg {
-                part.add(call.function, &packed::cell(column, ty, row), sign);
+                part.add(call.function, &packed::cell(column, ty, row), sign, place);
             }
         }
     }

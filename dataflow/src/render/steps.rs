@@ -2,11 +2,12 @@
 
 use super::SharedReports;
 use super::port::Flow;
-use crate::plan::Step;
 use crate::plan::eval::{EvalErrors, EvalInput};
-use crate::row::Batch;
-use arrow_array::BooleanArray;
+use crate::plan::{Explode, Step};
+use crate::row::{Batch, Value, packed};
+use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow_select::filter::FilterBuilder;
+use arrow_select::take::take;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -64,7 +65,7 @@ pub fn without_tombstones(batch: &Batch) -> Batch {
     }
 }
 
-/// A batch after these steps, which are all [`Step::Filter`] or [`Step::Project`]: a lookup is an operator of its own.
+/// A batch after these steps, which are none of them a lookup: that is an operator of its own.
 pub fn apply(steps: &[Step], mut batch: Batch, errors: &mut EvalErrors) -> Batch {
     for step in steps {
         match step {
@@ -76,10 +77,41 @@ pub fn apply(steps: &[Step], mut batch: Batch, errors: &mut EvalErrors) -> Batch
                 let columns = columns.iter().map(|c| Some(c.expr.eval(&input(&batch), errors))).collect();
                 batch.columns = columns;
             }
+            Step::Explode(calls) => batch = explode(calls, &batch, errors),
             Step::Lookup(_) => {}
         }
     }
     batch
+}
+
+/// The rows that table functions make of each row.
+fn explode(calls: &[Explode], batch: &Batch, errors: &mut EvalErrors) -> Batch {
+    let args: Vec<ArrayRef> = calls.iter().map(|c| c.arg.eval(&input(batch), errors)).collect();
+    let mut from: Vec<u32> = Vec::new();
+    let mut added: Vec<Vec<Value>> = vec![Vec::new(); calls.len()];
+    for row in 0..batch.len() {
+        let made: Vec<Vec<Value>> =
+            calls.iter().zip(&args).map(|(c, a)| c.function.rows(&packed::cell(a, c.arg.ty(), row))).collect();
+        let most = made.iter().map(Vec::len).max().unwrap_or(0);
+        from.extend(std::iter::repeat_n(u32::try_from(row).unwrap_or(u32::MAX), most));
+        for (column, mut made) in added.iter_mut().zip(made) {
+            made.resize(most, Value::Null);
+            column.append(&mut made);
+        }
+    }
+    let indices = UInt32Array::from(from);
+    let repeat = |values: &Arc<[i64]>| -> Arc<[i64]> {
+        indices.values().iter().map(|&i| values.get(i as usize).copied().unwrap_or(0)).collect()
+    };
+    let old = batch.columns.iter().map(|c| c.as_ref().and_then(|c| take(c, &indices, None).ok()));
+    let new = calls.iter().zip(&added).map(|(c, values)| Some(packed::column(&c.ty, values.iter())));
+    Batch {
+        columns: old.chain(new).collect(),
+        times: repeat(&batch.times),
+        offsets: repeat(&batch.offsets),
+        tombstones: None,
+        origin: batch.origin,
+    }
 }
 
 /// A stream after these steps.

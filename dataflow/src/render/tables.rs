@@ -107,7 +107,7 @@ pub fn groups<'scope>(
     reports: &SharedReports,
 ) -> Flow<'scope, Parcel> {
     let empty = Accum::empty(&grouping.calls);
-    each(changes, view, reports, move |_, changes, parcels, errors| {
+    each(changes, view, reports, move |epoch, changes, parcels, errors| {
         for (new, sign) in [(false, -1), (true, 1)] {
             let (batch, _) = batch(&input, changes, new);
             let batch = steps::apply(&steps.steps, batch, errors);
@@ -125,7 +125,10 @@ pub fn groups<'scope>(
                 let mut accum = empty.clone();
                 accum.rows = sign;
                 accum.time = batch.times[row];
-                add_args(&mut accum, &grouping.calls, &args, row, sign);
+                // Of one change first what goes, then what comes.
+                let position = 2 * batch.offsets[row] + i64::from(new);
+                let place = (i64::try_from(epoch).unwrap_or(i64::MAX), u32::try_from(position).unwrap_or(u32::MAX), 0);
+                add_args(&mut accum, &grouping.calls, &args, row, sign, place);
                 parcels.add(accum, |key| keys.push(key, row));
             }
         }

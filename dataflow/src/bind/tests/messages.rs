@@ -110,14 +110,6 @@ fn what_is_not_supported_is_named() {
           hint: a stream can be joined to a table"#]],
     );
     refused(
-        "CREATE TABLE a AS SELECT item, TOPK(price, 2) AS t FROM orders GROUP BY item;",
-        expect![[r#"
-        shop.sql:1:32: weir does not support the aggregate function TOPK
-            CREATE TABLE a AS SELECT item, TOPK(price, 2) AS t FROM orders GROUP BY item;
-                                           ^^^^
-          hint: COUNT, SUM, AVG, MIN and MAX are there"#]],
-    );
-    refused(
         "CREATE STREAM a (b INT) WITH (kafka_topic='a', value_format='avro');",
         expect![[r#"
         shop.sql:1:61: weir does not support the format AVRO

@@ -1,6 +1,6 @@
 //! Functions between bytes and text.
 
-use super::{Definition, Parameter as P, Signature, string};
+use super::{Call, Definition, Parameter as P, Signature, string};
 use crate::row::Value;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,7 +33,52 @@ pub(super) static FUNCTIONS: &[Definition] = &[
             }
         })],
     ),
+    Definition::new(
+        "INT_FROM_BYTES",
+        "The INT that 4 bytes say, 'BIG_ENDIAN' or 'LITTLE_ENDIAN'",
+        &[
+            Signature::fallible(&[P::Bytes], P::Int, |c| number(c, |b| Value::Int(i32::from_be_bytes(b)))),
+            Signature::fallible(&[P::Bytes, P::String], P::Int, |c| number(c, |b| Value::Int(i32::from_be_bytes(b)))),
+        ],
+    ),
+    Definition::new(
+        "BIGINT_FROM_BYTES",
+        "The BIGINT that 8 bytes say, 'BIG_ENDIAN' or 'LITTLE_ENDIAN'",
+        &[
+            Signature::fallible(&[P::Bytes], P::Bigint, |c| number(c, |b| Value::Bigint(i64::from_be_bytes(b)))),
+            Signature::fallible(&[P::Bytes, P::String], P::Bigint, |c| {
+                number(c, |b| Value::Bigint(i64::from_be_bytes(b)))
+            }),
+        ],
+    ),
+    Definition::new(
+        "DOUBLE_FROM_BYTES",
+        "The DOUBLE that 8 bytes say, 'BIG_ENDIAN' or 'LITTLE_ENDIAN'",
+        &[
+            Signature::fallible(&[P::Bytes], P::Double, |c| number(c, |b| Value::Double(f64::from_be_bytes(b)))),
+            Signature::fallible(&[P::Bytes, P::String], P::Double, |c| {
+                number(c, |b| Value::Double(f64::from_be_bytes(b)))
+            }),
+        ],
+    ),
 ];
+
+/// A number out of its bytes; the second argument says their order.
+fn number<const N: usize>(c: &Call<'_>, read: fn([u8; N]) -> Value) -> Result<Value, String> {
+    let Some(bytes) = c.bytes(0) else { return Ok(Value::Null) };
+    let mut bytes: [u8; N] =
+        bytes.try_into().map_err(|_| format!("Number of bytes must be equal to {N}, but found {}", bytes.len()))?;
+    match c.text(1) {
+        Some(order) if order.eq_ignore_ascii_case("LITTLE_ENDIAN") => bytes.reverse(),
+        Some(order) if order.eq_ignore_ascii_case("BIG_ENDIAN") => {}
+        None if c.values.len() < 2 => {}
+        order => {
+            let order = order.unwrap_or("null");
+            return Err(format!("Byte order must be BIG_ENDIAN or LITTLE_ENDIAN. Unknown byte order '{order}'."));
+        }
+    }
+    Ok(read(bytes))
+}
 
 fn unknown(encoding: &str) -> String {
     format!("Supported input and output encodings are: hex, utf8, ascii and base64. Got: {encoding}")

@@ -141,6 +141,11 @@ pub(super) static FUNCTIONS: &[Definition] = &[
         )],
     ),
     Definition::new(
+        "ENTRIES",
+        "The entries of a map as structs of K and V, sorted by key if so wanted",
+        &[entries(&P::Int), entries(&P::Bigint), entries(&P::Double), entries(&P::Boolean), entries(&P::String)],
+    ),
+    Definition::new(
         "GENERATE_SERIES",
         "The numbers from one to another, both included, by a step",
         &[
@@ -159,6 +164,31 @@ pub(super) static FUNCTIONS: &[Definition] = &[
         ],
     ),
 ];
+
+macro_rules! map_of {
+    ($($value:ident),+) => {
+        /// The one form of ENTRIES for a type of values.
+        const fn entries(value: &'static P) -> Signature {
+            let params: &'static [P] = match value {
+                $(P::$value => &[P::Map(&P::String, &P::$value), P::Boolean],)+
+                _ => &[MAP, P::Boolean],
+            };
+            Signature::new(params, P::Any, |c| {
+                let mut entries = c.map(0)?.to_vec();
+                if c.values.get(1) == Some(&Value::Boolean(true)) {
+                    entries.sort_by(|a, b| a.0.cmp(&b.0));
+                }
+                Some(Value::Array(entries.into_iter().map(|(k, v)| Value::Struct([k, v].into())).collect()))
+            })
+            .returning(|args| {
+                let value = if let Some(SqlType::Map(_, v)) = args.first() { (**v).clone() } else { SqlType::String };
+                let fields = vec![("K".into(), SqlType::String), ("V".into(), value)];
+                SqlType::Array(Box::new(SqlType::Struct(fields)))
+            })
+        }
+    };
+}
+map_of!(Int, Bigint, Double, Boolean, String);
 
 fn distinct<'v>(values: impl Iterator<Item = &'v Value>) -> Value {
     let mut seen: Vec<Value> = Vec::new();

@@ -10,19 +10,22 @@
     reason = "an operation names the few types and values that it takes; all others are refused or null"
 )]
 
+mod arbitrary;
 mod bytes;
 mod collections;
 mod json;
+mod lambdas;
 mod nulls;
 mod numbers;
 mod regexp;
 mod signature;
+pub mod table;
 mod text;
 mod time;
 mod url;
 
-pub(crate) use signature::wider;
 pub use signature::{Definition, Parameter, Resolved, Returns, Signature, near_function};
+pub(crate) use signature::{Given, accept, resolve_lambdas, wider};
 
 use super::eval::row::{self, RowInput};
 use super::expr::Expr;
@@ -46,6 +49,8 @@ pub(crate) struct Call<'a> {
     pub(crate) args: &'a [Expr],
     /// The result's type.
     pub(crate) ty: &'a SqlType,
+    /// The row that the call is for.
+    pub(crate) row: &'a RowInput<'a>,
 }
 
 impl Call<'_> {
@@ -97,6 +102,14 @@ impl Call<'_> {
             Some(Value::Array(v)) => Some(v),
             _ => None,
         }
+    }
+
+    /// The value of a lambda for these parameters.
+    fn apply(&self, i: usize, params: &[&Value]) -> Result<Value, String> {
+        let Some(Expr::Lambda(first, _, body)) = self.args.get(i) else { return Err("a lambda is missing".into()) };
+        let outer = self.row.parameters.iter().take(*first).cloned();
+        let parameters: smallvec::SmallVec<[Value; 4]> = outer.chain(params.iter().map(|v| (*v).clone())).collect();
+        row::eval(body, &RowInput { parameters: &parameters, ..*self.row })
     }
 
     fn map(&self, i: usize) -> Option<&[(Value, Value)]> {
@@ -165,6 +178,8 @@ pub fn definitions() -> impl Iterator<Item = &'static Definition> {
         url::FUNCTIONS,
         bytes::FUNCTIONS,
         collections::FUNCTIONS,
+        lambdas::FUNCTIONS,
+        arbitrary::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
@@ -201,7 +216,7 @@ impl Function {
         let Some((_, signature)) = self.signature() else { return Err("an unknown function".into()) };
         let value = |e: &Expr| if matches!(e, Expr::Lambda(..)) { Ok(Value::Null) } else { row::eval(e, row) };
         let values = args.iter().map(value).collect::<Result<smallvec::SmallVec<[Value; 4]>, _>>()?;
-        let call = Call { values: &values, args, ty };
+        let call = Call { values: &values, args, ty, row };
         match signature.eval {
             RowFunction::Maybe(f) => Ok(f(&call).unwrap_or(Value::Null)),
             RowFunction::Try(f) => f(&call),

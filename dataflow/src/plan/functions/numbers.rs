@@ -1,10 +1,8 @@
 //! Functions on numbers.
 
-use super::{Call, Definition, Parameter as P, Signature};
+use super::{Call, Definition, Parameter as P, Signature, wider};
 use crate::plan::eval::rescale;
 use crate::row::{Decimal, SqlType, Value};
-
-const T: P = P::Generic('T');
 
 /// One form of DOUBLE.
 const fn double(f: fn(&Call<'_>) -> Option<Value>) -> Signature {
@@ -21,6 +19,23 @@ macro_rules! of_double {
                 Some(Value::Double(f(c.double(0)?)))
             })],
         )
+    };
+}
+
+/// Forms of any number of values of one type, for the types that have an order.
+macro_rules! of_each {
+    ($f:expr) => {
+        [
+            Signature::new(&[P::Int, P::Int], P::Int, $f).variadic(),
+            Signature::new(&[P::Bigint, P::Bigint], P::Bigint, $f).variadic(),
+            Signature::new(&[P::Decimal, P::Decimal], P::Decimal, $f).variadic().returning(widest),
+            Signature::new(&[P::Double, P::Double], P::Double, $f).variadic(),
+            Signature::new(&[P::String, P::String], P::String, $f).variadic(),
+            Signature::new(&[P::Bytes, P::Bytes], P::Bytes, $f).variadic(),
+            Signature::new(&[P::Date, P::Date], P::Date, $f).variadic(),
+            Signature::new(&[P::Time, P::Time], P::Time, $f).variadic(),
+            Signature::new(&[P::Timestamp, P::Timestamp], P::Timestamp, $f).variadic(),
+        ]
     };
 }
 
@@ -148,12 +163,12 @@ pub(super) static FUNCTIONS: &[Definition] = &[
     Definition::new(
         "GREATEST",
         "The greatest of the values, null ones left out",
-        &[Signature::new(&[T, T], T, |c| c.values.iter().filter(|v| !v.is_null()).max().cloned()).variadic()],
+        &of_each!(|c| of_type(c.values.iter().filter(|v| !v.is_null()).max()?, c.ty)),
     ),
     Definition::new(
         "LEAST",
         "The least of the values, null ones left out",
-        &[Signature::new(&[T, T], T, |c| c.values.iter().filter(|v| !v.is_null()).min().cloned()).variadic()],
+        &of_each!(|c| of_type(c.values.iter().filter(|v| !v.is_null()).min()?, c.ty)),
     ),
     Definition::new(
         "GEO_DISTANCE",
@@ -167,6 +182,22 @@ pub(super) static FUNCTIONS: &[Definition] = &[
         ],
     ),
 ];
+
+/// The decimal type that takes all of these.
+fn widest(types: &[SqlType]) -> SqlType {
+    let wide = types.iter().cloned().reduce(|a, b| wider(&a, &b).unwrap_or(a));
+    wide.unwrap_or(SqlType::Decimal(38, 10))
+}
+
+/// A decimal at the scale of the result's type; any other value as it is.
+fn of_type(value: &Value, ty: &SqlType) -> Option<Value> {
+    match (value, ty) {
+        (Value::Decimal(d), SqlType::Decimal(_, scale)) => {
+            Some(Value::Decimal(Decimal { unscaled: rescale(*d, *scale)?, scale: *scale }))
+        }
+        (value, _) => Some(value.clone()),
+    }
+}
 
 /// A decimal made whole by its unit, at its own scale.
 fn whole(value: Decimal, f: fn(i128, i128) -> i128) -> Option<Value> {

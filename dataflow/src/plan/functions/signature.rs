@@ -24,6 +24,11 @@ impl Definition {
         Definition { name, aliases: &[], description, signatures, deterministic: true }
     }
 
+    /// Its value is another one each time.
+    pub(super) const fn changing(self) -> Self {
+        Definition { deterministic: false, ..self }
+    }
+
     pub(super) const fn or(self, aliases: &'static [&'static str]) -> Self {
         Definition { aliases, ..self }
     }
@@ -152,6 +157,8 @@ pub enum Parameter {
     Map(&'static Parameter, &'static Parameter),
     /// Any struct.
     Struct,
+    /// A lambda: what its parameters are, and its value.
+    Lambda(&'static [Parameter], &'static Parameter),
 }
 
 impl fmt::Display for Parameter {
@@ -173,6 +180,10 @@ impl fmt::Display for Parameter {
             Parameter::Array(t) => write!(f, "ARRAY<{t}>"),
             Parameter::Map(k, v) => write!(f, "MAP<{k}, {v}>"),
             Parameter::Struct => f.write_str("STRUCT"),
+            Parameter::Lambda(params, value) => {
+                let params: Vec<String> = params.iter().map(ToString::to_string).collect();
+                write!(f, "LAMBDA ({}) => {value}", params.join(", "))
+            }
         }
     }
 }
@@ -222,6 +233,9 @@ fn fit(param: &Parameter, arg: Option<&SqlType>, letters: &mut Letters) -> Optio
         (P::Decimal, T::Int) => widened(T::Decimal(10, 0), 2),
         (P::Decimal, T::Bigint) => widened(T::Decimal(19, 0), 2),
         (P::Double, T::Int | T::Bigint | T::Decimal(..)) => widened(T::Double, 3),
+        (P::Date, T::String) => widened(T::Date, 4),
+        (P::Time, T::String) => widened(T::Time, 4),
+        (P::Timestamp, T::String) => widened(T::Timestamp, 4),
         (P::Generic(c), t) => match letters.iter().find(|(l, _)| l == c) {
             None => {
                 letters.push((*c, t.clone()));
@@ -253,7 +267,7 @@ fn fit(param: &Parameter, arg: Option<&SqlType>, letters: &mut Letters) -> Optio
 fn null_type(param: &Parameter, letters: &Letters) -> Option<SqlType> {
     match param {
         Parameter::Generic(c) => letters.iter().find(|(l, _)| l == c).map(|(_, t)| t.clone()),
-        Parameter::Any | Parameter::Struct => None,
+        Parameter::Any | Parameter::Struct | Parameter::Lambda(..) => None,
         _ => concrete(param, letters, &[]),
     }
 }
@@ -296,7 +310,7 @@ fn concrete(param: &Parameter, letters: &Letters, args: &[SqlType]) -> Option<Sq
         P::Generic(c) => letters.iter().find(|(l, _)| l == c).map(|(_, t)| t.clone())?,
         P::Array(t) => T::Array(Box::new(concrete(t, letters, args)?)),
         P::Map(k, v) => T::Map(Box::new(concrete(k, letters, args)?), Box::new(concrete(v, letters, args)?)),
-        P::Any | P::Struct => return None,
+        P::Any | P::Struct | P::Lambda(..) => return None,
     })
 }
 
@@ -312,20 +326,104 @@ pub(super) fn resolve(name: &str, args: &[Option<SqlType>]) -> Result<Resolved, 
             best = Some((cost, Resolved { function, args, ty }));
         }
     }
-    best.map(|(_, resolved)| resolved).ok_or_else(|| {
-        let given: Vec<String> = args.iter().map(|t| t.as_ref().map_or("null".into(), ToString::to_string)).collect();
-        let shown = definition.shown();
-        if !args.is_empty() && args.iter().all(Option::is_none) {
-            return format!(
-                "Function '{shown}' cannot be resolved due to ambiguous method parameters ({}).",
-                given.join(", ")
-            );
+    let given = || args.iter().map(|t| t.as_ref().map_or("null".into(), ToString::to_string)).collect::<Vec<_>>();
+    // Among several forms for one type each, nulls alone do not say which.
+    let several = definition.signatures.iter().filter(|s| s.variadic).count() > 1;
+    if !args.is_empty() && args.iter().all(Option::is_none) && (several || best.is_none()) {
+        return Err(format!(
+            "Function '{}' cannot be resolved due to ambiguous method parameters ({}).",
+            definition.shown(),
+            given().join(", ")
+        ));
+    }
+    best.map(|(_, resolved)| resolved).ok_or_else(|| refused(definition, name, &given()))
+}
+
+fn refused(definition: &Definition, name: &str, given: &[String]) -> String {
+    let mut message = format!(
+        "Function '{}' does not accept parameters ({}).\nValid alternatives are:",
+        definition.shown(),
+        given.join(", ")
+    );
+    definition.signatures.iter().for_each(|s| message.push_str(&format!("\n{name}{s}")));
+    message
+}
+
+/// An argument of a call that has lambdas.
+#[derive(Clone, Debug)]
+pub(crate) enum Given {
+    /// A value of this type; NULL has none.
+    Value(Option<SqlType>),
+    /// A lambda of so many parameters.
+    Lambda(usize),
+}
+
+/// The signature that a call with lambdas means. `body` binds the lambda at a position, given its parameters' types, and
+/// tells the type of its value.
+pub(crate) fn resolve_lambdas<E>(
+    name: &str,
+    args: &[Given],
+    fail: impl Fn(String) -> E,
+    mut body: impl FnMut(usize, &[SqlType]) -> Result<SqlType, E>,
+) -> Result<Resolved, E> {
+    let Some(definition) = find(name) else {
+        return Err(fail(format!("Can't find any functions with the name '{name}'")));
+    };
+    let mut shown: Vec<String> = Vec::new();
+    for (position, (_, signature)) in SIGNATURES.iter().enumerate().filter(|(_, (d, _))| std::ptr::eq(*d, definition)) {
+        let alike = |(param, arg): (&Parameter, &Given)| match (param, arg) {
+            (Parameter::Lambda(params, _), Given::Lambda(n)) => params.len() == *n,
+            (Parameter::Lambda(..), Given::Value(_)) | (_, Given::Lambda(_)) => false,
+            _ => true,
+        };
+        if signature.params.len() != args.len() || !signature.params.iter().zip(args).all(alike) {
+            continue;
         }
-        let mut message =
-            format!("Function '{shown}' does not accept parameters ({}).\nValid alternatives are:", given.join(", "));
-        definition.signatures.iter().for_each(|s| message.push_str(&format!("\n{name}{s}")));
-        message
-    })
+        let mut letters = Letters::new();
+        let mut to = Vec::with_capacity(args.len());
+        let pairs = || signature.params.iter().zip(args).enumerate();
+        for (_, (param, arg)) in pairs() {
+            to.push(match arg {
+                Given::Value(ty) => fit(param, ty.as_ref(), &mut letters).map(|(_, to)| to),
+                Given::Lambda(_) => Some(None),
+            });
+        }
+        let Some(to) = to.into_iter().collect::<Option<Vec<_>>>() else { continue };
+        shown.clear();
+        let mut fits = true;
+        for (i, (param, arg)) in pairs() {
+            match (param, arg) {
+                (Parameter::Lambda(params, value), _) => {
+                    let types: Option<Vec<SqlType>> = params.iter().map(|p| concrete(p, &letters, &[])).collect();
+                    let Some(types) = types else {
+                        fits = false;
+                        break;
+                    };
+                    let ty = body(i, &types)?;
+                    fits &= fit(value, Some(&ty), &mut letters).is_some_and(|(_, to)| to.is_none());
+                    let types: Vec<String> = types.iter().map(ToString::to_string).collect();
+                    shown.push(format!("LAMBDA ({}) => {ty}", types.join(", ")));
+                }
+                (_, Given::Value(ty)) => shown.push(ty.as_ref().map_or("null".into(), ToString::to_string)),
+                (_, Given::Lambda(_)) => {}
+            }
+        }
+        if let Returns::Is(returns) = signature.returns
+            && fits
+            && let Some(ty) = concrete(&returns, &letters, &[])
+        {
+            return Ok(Resolved { function: Function(u16::try_from(position).unwrap_or(u16::MAX)), args: to, ty });
+        }
+    }
+    if shown.len() != args.len() {
+        shown = (args.iter())
+            .map(|arg| match arg {
+                Given::Value(ty) => ty.as_ref().map_or("null".into(), ToString::to_string),
+                Given::Lambda(_) => "LAMBDA".into(),
+            })
+            .collect();
+    }
+    Err(fail(refused(definition, name, &shown)))
 }
 
 type Applied = (u32, Vec<Option<SqlType>>, SqlType);
@@ -335,31 +433,39 @@ fn apply(signature: &Signature, args: &[Option<SqlType>]) -> Option<Applied> {
     if args.len() < fixed || (!signature.variadic && args.len() > fixed) {
         return None;
     }
+    let last = signature.params.last().filter(|_| signature.variadic).copied();
+    let more = std::iter::repeat_n(last, args.len() - fixed).flatten();
+    let params: Vec<Parameter> = signature.params[..fixed].iter().copied().chain(more).collect();
+    let (cost, to, ty) = accept(&params, &signature.returns, args)?;
+    Some((cost + u32::from(signature.variadic) * 10, to, ty))
+}
+
+/// How badly arguments fit parameters, as many as these: the types they are cast to, and the result's type.
+pub(crate) fn accept(params: &[Parameter], returns: &Returns, args: &[Option<SqlType>]) -> Option<Applied> {
     let mut letters = Letters::new();
-    let param = |i: usize| signature.params.get(i.min(signature.params.len().saturating_sub(1)));
     // A letter stands for the widest of the types it meets.
     for _ in 0..2 {
-        for (i, arg) in args.iter().enumerate() {
-            if let (Some(Parameter::Generic(c)), Some(t)) = (param(i), arg)
+        for (param, arg) in params.iter().zip(args) {
+            if let (Parameter::Generic(c), Some(t)) = (param, arg)
                 && let Some((_, known)) = letters.iter_mut().find(|(l, _)| l == c)
             {
                 *known = wider(known, t)?;
-            } else if let (Some(p), Some(t)) = (param(i), arg) {
-                fit(p, Some(t), &mut letters)?;
+            } else if let Some(t) = arg {
+                fit(param, Some(t), &mut letters)?;
             }
         }
     }
-    let mut cost = u32::from(signature.variadic) * 10;
+    let mut cost = 0;
     let mut to = Vec::with_capacity(args.len());
-    for (i, arg) in args.iter().enumerate() {
-        let (step, target) = fit(param(i)?, arg.as_ref(), &mut letters)?;
+    for (param, arg) in params.iter().zip(args) {
+        let (step, target) = fit(param, arg.as_ref(), &mut letters)?;
         cost += step;
         to.push(target);
     }
     let types: Vec<SqlType> =
         args.iter().zip(&to).map(|(arg, to)| to.clone().or_else(|| arg.clone()).unwrap_or(SqlType::String)).collect();
-    let ty = match signature.returns {
-        Returns::Is(p) => concrete(&p, &letters, &types)?,
+    let ty = match returns {
+        Returns::Is(p) => concrete(p, &letters, &types)?,
         Returns::Of(f) => f(&types),
     };
     Some((cost, to, ty))

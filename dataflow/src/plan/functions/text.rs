@@ -84,6 +84,11 @@ pub(super) static FUNCTIONS: &[Definition] = &[
         ],
     ),
     Definition::new(
+        "MD5",
+        "The MD5 hash of the text, in hexadecimal digits",
+        &[Signature::new(&[P::String], P::String, |c| Some(string(format!("{:x}", md5::compute(c.text(0)?)))))],
+    ),
+    Definition::new(
         "REPLACE",
         "The text with all of one part replaced by another",
         &[Signature::new(&[P::String, P::String, P::String], P::String, |c| {
