@@ -248,6 +248,8 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     let (began, cpu) = (Instant::now(), cpu_seconds());
     let mut counts = Counts::default();
     let mut batches = VecDeque::new();
+    // To a replay it is one time throughout.
+    weir_dataflow::plan::functions::set_now(crate::clock::now_ms());
     for reading in &mut tables {
         while reading.is_open() && !reading.ended() {
             counts.rejected += reading.poll(&replay.topics, Limit::default(), &metrics, &log, &mut batches)?.rejected;

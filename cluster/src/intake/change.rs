@@ -29,6 +29,7 @@ impl Intake {
             _ => {}
         }
         let catalog = self.catalog();
+        weir_dataflow::plan::functions::set_now(crate::clock::now_ms());
         let bound = bind(&catalog, &session.bound, statement).map_err(|e| explained(&e))?;
         let body = match &bound {
             Bound::Source(source) => self.declare(number, source).await?,

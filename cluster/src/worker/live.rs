@@ -153,6 +153,7 @@ impl Live<'_> {
 
     /// Commands, records, the epoch. True when there was something to do.
     fn turn(&mut self, worker: &mut Worker, deliver: Option<&Rc<dyn Fn(Answer)>>) -> bool {
+        weir_dataflow::plan::functions::set_now(crate::clock::now_ms());
         let mut busy = self.take_commands();
         while let Some(ordered) = self.sequencer.next() {
             busy = true;

@@ -200,8 +200,12 @@ impl<'a> Binder<'a> {
                 one(if *negated { Expr::Not(Box::new(fold(inner))) } else { inner })
             }
             ExprKind::Between { operand, low, high, negated } => {
-                let low = self.compare(expr, BinaryOp::GreaterOrEqual, operand, low)?;
-                let high = self.compare(expr, BinaryOp::LessOrEqual, operand, high)?;
+                let value = (&**operand, self.bind(operand)?);
+                // It is compared twice.
+                small(&value.1, operand.span)?;
+                let (low, high) = ((&**low, self.bind(low)?), (&**high, self.bind(high)?));
+                let low = self.compare_bound(expr, BinaryOp::GreaterOrEqual, value.clone(), low)?;
+                let high = self.compare_bound(expr, BinaryOp::LessOrEqual, value, high)?;
                 let both = fold(Expr::Binary(BinaryOp::And, Box::new(low), Box::new(high), SqlType::Boolean));
                 one(if *negated { Expr::Not(Box::new(both)) } else { both })
             }
@@ -244,18 +248,14 @@ impl<'a> Binder<'a> {
             }
             ExprKind::Call { name, args, .. } => self.call(expr, name, args),
             ExprKind::Array(items) => {
-                let ty = self.elements(expr, items, "ARRAY")?;
-                let items = items.iter().map(|e| self.coerced(e, &ty)).collect::<Result<Vec<_>, _>>()?;
+                let (ty, items) = self.elements(expr, items, "ARRAY")?;
                 one(Expr::Construct(items, SqlType::Array(Box::new(ty))))
             }
             ExprKind::Map(pairs) => {
                 let (keys, values): (Vec<ast::Expr>, Vec<ast::Expr>) = pairs.iter().cloned().unzip();
-                let (key, value) = (self.elements(expr, &keys, "MAP")?, self.elements(expr, &values, "MAP")?);
-                let mut parts = Vec::with_capacity(2 * pairs.len());
-                for (k, v) in pairs {
-                    parts.push(self.coerced(k, &key)?);
-                    parts.push(self.coerced(v, &value)?);
-                }
+                let ((key, keys), (value, values)) =
+                    (self.elements(expr, &keys, "MAP")?, self.elements(expr, &values, "MAP")?);
+                let parts = keys.into_iter().zip(values).flat_map(|(k, v)| [k, v]).collect();
                 one(Expr::Construct(parts, SqlType::Map(Box::new(key), Box::new(value))))
             }
             ExprKind::Struct(fields) => {
@@ -431,7 +431,18 @@ impl<'a> Binder<'a> {
         left: &ast::Expr,
         right: &ast::Expr,
     ) -> Result<Expr, Diagnostic> {
-        let (mut a, mut b) = (self.bind(left)?, self.bind(right)?);
+        let (a, b) = (self.bind(left)?, self.bind(right)?);
+        self.compare_bound(expr, op, (left, a), (right, b))
+    }
+
+    /// A comparison of bound sides, which come with what is written.
+    fn compare_bound(
+        &self,
+        expr: &ast::Expr,
+        op: BinaryOp,
+        (left, mut a): (&ast::Expr, Typed),
+        (right, mut b): (&ast::Expr, Typed),
+    ) -> Result<Expr, Diagnostic> {
         // Bounds and ROWTIME may be compared with a date's text.
         if is_time(left) {
             b = time_text(b, right.span)?;
@@ -495,9 +506,20 @@ impl<'a> Binder<'a> {
             ));
         }
         let mut conditions = Vec::with_capacity(branches.len());
+        let operand = match operand {
+            Some(operand) => Some((operand, self.bind(operand)?)),
+            None => None,
+        };
+        if let Some((written, bound)) = &operand {
+            // It is compared with every branch's.
+            small(bound, written.span)?;
+        }
         for (condition, _) in branches {
-            conditions.push(match operand {
-                Some(operand) => self.compare(expr, BinaryOp::Equal, operand, condition)?,
+            conditions.push(match &operand {
+                Some(operand) => {
+                    let side = (condition, self.bind(condition)?);
+                    self.compare_bound(expr, BinaryOp::Equal, operand.clone(), side)?
+                }
                 None => {
                     let bound = self.bind(condition)?;
                     if bound.ty() != Some(&SqlType::Boolean) {
@@ -554,8 +576,13 @@ impl<'a> Binder<'a> {
         Ok(Typed::new(Expr::Case(branches, otherwise, ty)))
     }
 
-    /// The common type of a constructor's elements.
-    fn elements(&mut self, expr: &ast::Expr, items: &[ast::Expr], what: &str) -> Result<SqlType, Diagnostic> {
+    /// A constructor's elements, and their common type.
+    fn elements(
+        &mut self,
+        expr: &ast::Expr,
+        items: &[ast::Expr],
+        what: &str,
+    ) -> Result<(SqlType, Vec<Expr>), Diagnostic> {
         if items.is_empty() {
             let (name, least) = if what == "MAP" { ("Map", "key value pair") } else { ("Array", "element") };
             return Err(Diagnostic::at(
@@ -566,6 +593,7 @@ impl<'a> Binder<'a> {
             ));
         }
         let mut ty: Option<SqlType> = None;
+        let mut all = Vec::with_capacity(items.len());
         for item in items {
             let bound = self.bind(item)?;
             ty = match ty {
@@ -575,18 +603,35 @@ impl<'a> Binder<'a> {
                         .map_err(|message| Diagnostic::at(item.span, message))?,
                 ),
             };
+            all.push(bound);
         }
-        ty.ok_or_else(|| {
-            Diagnostic::at(
+        let Some(ty) = ty else {
+            return Err(Diagnostic::at(
                 expr.span,
-                format!("Cannot construct {what} with all NULL elements (see https://github.com/confluentinc/ksql/issues/4239). As a workaround, you may cast a NULL value to the desired type."),
-            )
-        })
+                format!(
+                    "Cannot construct {what} with all NULL elements (see https://github.com/confluentinc/ksql/issues/4239). As a workaround, you may cast a NULL value to the desired type."
+                ),
+            ));
+        };
+        let cast = |(typed, item): (Typed, &ast::Expr)| {
+            typed.cast_text(&ty).map_err(|message| Diagnostic::at(item.span, message))
+        };
+        let all = all.into_iter().zip(items).map(cast).collect::<Result<_, _>>()?;
+        Ok((ty, all))
     }
+}
 
-    fn coerced(&mut self, expr: &ast::Expr, ty: &SqlType) -> Result<Expr, Diagnostic> {
-        self.bind(expr)?.cast_text(ty).map_err(|message| Diagnostic::at(expr.span, message))
+/// Refuses an operand that is to be evaluated several times and is too large for that.
+fn small(typed: &Typed, span: Span) -> Result<(), Diagnostic> {
+    /// Nodes of an expression.
+    const MOST: usize = 1000;
+    let mut nodes = 0;
+    typed.expr.visit(&mut |_| nodes += 1);
+    if nodes > MOST {
+        return Err(Diagnostic::at(span, "this expression is too large to be compared several times")
+            .hint("give it a name in a stream of its own first"));
     }
+    Ok(())
 }
 
 /// What is said of WINDOWSTART and WINDOWEND where they are not.

@@ -125,6 +125,20 @@ fn string(text: impl Into<Arc<str>>) -> Value {
     Value::String(text.into())
 }
 
+thread_local! {
+    static NOW: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+}
+
+/// Tells the functions of this thread what time it is, in ms since the epoch: they have no clock of their own.
+pub fn set_now(ms: i64) {
+    NOW.set(ms);
+}
+
+/// What [`set_now`] was told last.
+fn now() -> i64 {
+    NOW.get()
+}
+
 /// What a text compiles to, kept for the next rows: a pattern is mostly the same for all of them.
 struct Compiled<T>(RefCell<HashMap<String, Option<Rc<T>>>>);
 

@@ -462,6 +462,17 @@ pub(crate) fn accept(params: &[Parameter], returns: &Returns, args: &[Option<Sql
         cost += step;
         to.push(target);
     }
+    // NULL among decimals is one of theirs.
+    let known = to.iter().zip(args).find_map(|(to, arg)| match (to, arg) {
+        (Some(to @ SqlType::Decimal(..)), Some(_)) => Some(to.clone()),
+        (None, Some(arg @ SqlType::Decimal(..))) => Some(arg.clone()),
+        _ => None,
+    });
+    for (to, arg) in to.iter_mut().zip(args) {
+        if let (Some(SqlType::Decimal(..)), None, Some(known)) = (&to, arg, &known) {
+            *to = Some(known.clone());
+        }
+    }
     let types: Vec<SqlType> =
         args.iter().zip(&to).map(|(arg, to)| to.clone().or_else(|| arg.clone()).unwrap_or(SqlType::String)).collect();
     let ty = match returns {

@@ -15,14 +15,22 @@ thread_local! {
 pub(super) static FUNCTIONS: &[Definition] = &[
     Definition::new(
         "UNIX_TIMESTAMP",
-        "Milliseconds since 1970-01-01T00:00:00Z",
-        &[Signature::new(&[P::Timestamp], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?)))],
-    ),
+        "Milliseconds since 1970-01-01T00:00:00Z of a timestamp, or of now",
+        &[
+            Signature::new(&[], P::Bigint, |_| Some(Value::Bigint(super::now()))),
+            Signature::new(&[P::Timestamp], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?))),
+        ],
+    )
+    .changing(),
     Definition::new(
         "UNIX_DATE",
-        "Days since 1970-01-01",
-        &[Signature::new(&[P::Date], P::Int, |c| Some(Value::Int(c.int(0)?)))],
-    ),
+        "Days since 1970-01-01 of a date, or of today",
+        &[
+            Signature::new(&[], P::Int, |_| Some(Value::Int(i32::try_from(super::now().div_euclid(DAY_MS)).ok()?))),
+            Signature::new(&[P::Date], P::Int, |c| Some(Value::Int(c.int(0)?))),
+        ],
+    )
+    .changing(),
     Definition::new(
         "FROM_UNIXTIME",
         "The timestamp of milliseconds since 1970-01-01T00:00:00Z",
