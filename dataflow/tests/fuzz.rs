@@ -185,6 +185,8 @@ fn all_of_it(catalog: &Catalog, text: &str) {
         let printed = statement.to_string();
         match parse_one(&printed) {
             Ok(again) => assert_eq!(without_spans(&again), without_spans(&statement), "printed as {printed:?}"),
+            // Every operation is printed with its parentheses, so the text may nest deeper than it was written.
+            Err(error) if error.message.contains("Statement is too large") => {}
             Err(error) => panic!("printed as {printed:?}, which is refused: {}", error.message),
         }
         match bind(catalog, &Session::default(), &statement) {
@@ -196,6 +198,9 @@ fn all_of_it(catalog: &Catalog, text: &str) {
     }
 }
 
+/// Failures that are enough for one run.
+const MOST: usize = 20;
+
 #[test]
 fn garbled_statements_are_refused_and_nothing_more() {
     #[allow(clippy::disallowed_methods, reason = "a test may ask how long it shall run")]
@@ -206,14 +211,18 @@ fn garbled_statements_are_refused_and_nothing_more() {
     assert!(seeds.len() > 50, "{} statements", seeds.len());
     let mut random = Random(0x7765_6972);
     let mut texts = 0_u64;
-    while start.elapsed() < Duration::from_secs(seconds) {
+    let mut failed: Vec<String> = Vec::new();
+    while start.elapsed() < Duration::from_secs(seconds) && failed.len() < MOST {
         for _ in 0..100 {
             let seed = random.below(seeds.len());
             let text = garble(&seeds, &seeds[seed].text, &mut random);
             let outcome = catch_unwind(AssertUnwindSafe(|| all_of_it(&seeds[seed].catalog, &text)));
-            assert!(outcome.is_ok(), "this text panics:\n{text}");
+            if outcome.is_err() {
+                failed.push(text);
+            }
             texts += 1;
         }
     }
+    assert!(failed.is_empty(), "of {texts} texts these panic:\n{}", failed.join("\n----\n"));
     assert!(texts > 0);
 }

@@ -121,7 +121,12 @@ impl Parser<'_> {
         if self.eat_word("AS") {
             return Ok(Relation::Named { name, alias: Some(self.source_name()?) });
         }
-        let alias = if self.is_name(0) && !self.at_clause() { Some(self.bare_alias()?) } else { None };
+        if !self.is_name(0) || self.at_clause() {
+            return Ok(Relation::Named { name, alias: None });
+        }
+        let at = self.pos;
+        let alias = Some(self.source_name()?);
+        self.alias = Some(at);
         Ok(Relation::Named { name, alias })
     }
 
