@@ -50,6 +50,7 @@ pub(super) fn run(feed: Feed) -> Result<Vec<Row>, String> {
 }
 
 fn feed_all(worker: &mut Worker, feed: &Feed) -> Result<Vec<Row>, String> {
+    weir_dataflow::plan::functions::set_now(crate::clock::now_ms());
     let mut engine = Engine::new(Options::default());
     feed.sources.iter().for_each(|source| engine.declare(worker, source, false));
     engine.install(worker, &feed.view, false)?;

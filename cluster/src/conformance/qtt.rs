@@ -369,7 +369,7 @@ fn reads(view: &View) -> Vec<&str> {
     let pipeline = view.pipeline();
     let lookups = pipeline.steps.iter().filter_map(|step| match step {
         Step::Lookup(lookup) => Some(lookup.table.as_str()),
-        Step::Filter(_) | Step::Project(_) => None,
+        Step::Filter(_) | Step::Project(_) | Step::Explode(_) => None,
     });
     let mut seen = BTreeSet::new();
     std::iter::once(pipeline.input.as_str()).chain(lookups).filter(|name| seen.insert(*name)).collect()
