@@ -3,6 +3,7 @@
 //!
 //! The statements of the data files are cut, doubled, mixed and sprinkled with what a keyboard has, by a generator that
 //! starts from a fixed seed. WEIR_FUZZ_SECONDS says for how long (2).
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
