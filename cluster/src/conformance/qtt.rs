@@ -128,19 +128,28 @@ impl Script {
         }
     }
 
-    /// Binds the statements, one after the other.
+    /// Binds the statements, one after the other: the lines of a script.
     fn run(&mut self, case: &Case) -> Result<(), Refused> {
-        for (i, text) in case.statements.iter().enumerate() {
-            let (statements, errors) = parse(text);
-            let refused = |error: &Diagnostic| Refused::new(i, text, error);
-            if let Some(error) = errors.first() {
-                return Err(refused(error));
+        let script = case.statements.join("\n");
+        let mut ends = Vec::with_capacity(case.statements.len());
+        case.statements.iter().fold(0, |at, text| {
+            ends.push(at + text.len());
+            at + text.len() + 1
+        });
+        let refused = |error: &Diagnostic| {
+            let at = error.span.map_or(script.len(), |s| s.start as usize);
+            Refused::new(ends.iter().take_while(|end| **end < at).count(), &script, error)
+        };
+        let (statements, errors) = parse(&script);
+        let unread = errors.first();
+        for statement in &statements {
+            if unread.and_then(|e| e.span).is_some_and(|e| e.start < statement.span.start) {
+                break;
             }
-            for statement in &statements {
-                self.statement(statement).map_err(|e| refused(&e))?;
-            }
+            self.statement(statement)
+                .map_err(|e| refused(&Diagnostic { span: e.span.or(Some(statement.span)), ..e }))?;
         }
-        Ok(())
+        unread.map_or(Ok(()), |error| Err(refused(error)))
     }
 
     fn statement(&mut self, statement: &Statement) -> Result<(), Diagnostic> {

@@ -373,11 +373,22 @@ fn nested(ty: &SqlType, values: Vec<&Value>) -> ArrayRef {
         }
         (SqlType::Map(key, item), DataType::Map(field, sorted)) => {
             let valid = NullBuffer::from_iter(values.iter().map(|v| matches!(v, Value::Map(_))));
-            let lengths = values.iter().map(|v| if let Value::Map(m) = v { m.len() } else { 0 }).collect();
-            let entries: Vec<&(Value, Value)> =
-                values.iter().flat_map(|v| if let Value::Map(m) = v { m.iter() } else { [].iter() }).collect();
-            let keys = column(key, entries.iter().map(|e| &e.0));
-            let items = column(item, entries.iter().map(|e| &e.1));
+            // Arrow has no null keys. ksqlDB has, and writes them as text.
+            let null = (**key == SqlType::String).then(|| Value::String("null".into()));
+            let mut lengths = Vec::with_capacity(values.len());
+            let (mut keys, mut items): (Vec<&Value>, Vec<&Value>) = (Vec::new(), Vec::new());
+            for value in &values {
+                let before = keys.len();
+                for (key, item) in if let Value::Map(entries) = value { entries.iter() } else { [].iter() } {
+                    if let Some(key) = if key.is_null() { null.as_ref() } else { Some(key) } {
+                        keys.push(key);
+                        items.push(item);
+                    }
+                }
+                lengths.push(keys.len() - before);
+            }
+            let keys = column(key, keys.into_iter());
+            let items = column(item, items.into_iter());
             let fields = match field.data_type() {
                 DataType::Struct(fields) => fields.clone(),
                 _ => Fields::empty(),

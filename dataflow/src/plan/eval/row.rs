@@ -71,7 +71,8 @@ pub fn eval(expr: &Expr, row: &RowInput<'_>) -> Result<Value, String> {
             _ => Value::Null,
         }),
         Expr::Construct(parts, ty) => {
-            let parts = parts.iter().map(|e| eval(e, row)).collect::<Result<Vec<_>, _>>()?;
+            // A part that fails is null, and the others stay.
+            let parts = parts.iter().map(|e| eval(e, row).unwrap_or(Value::Null)).collect();
             Ok(construct(parts, ty))
         }
         Expr::Parameter(i, _) => Ok(row.parameters.get(*i).cloned().unwrap_or(Value::Null)),
