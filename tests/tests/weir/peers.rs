@@ -3,7 +3,7 @@
 //! 200,000 clicks a scale unless `WEIR_TEST_CLICKS` says otherwise. As large as it is meant, which takes some minutes:
 //! `WEIR_TEST_CLICKS=5000000 cargo test --release -p weir-tests peers -- --test-threads 1`.
 
-use crate::case::{difference, rows_of};
+use crate::case::difference;
 use crate::clickstream::SHAPES;
 use crate::data::replay_within;
 use crate::program::workspace;
@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -67,15 +69,42 @@ fn run(scale: &str) -> Result<()> {
         println!("peers/{scale}/{}: {}", shape.name, finished.stdout.lines().last().unwrap_or_default());
         ensure!(memory < MEMORY, "{} took {memory} MB of memory", shape.name);
         for (table, columns) in TABLES {
-            let expected = fs::read_to_string(oracle.join(format!("{}.csv", table.to_lowercase())))?;
-            let expected: Vec<String> = expected.lines().map(|l| l.replace('"', "")).collect();
-            let actual: Result<Vec<String>> =
-                rows_of(&out.join(format!("{table}.jsonl")))?.iter().map(|row| as_csv(row, columns)).collect();
-            let difference = difference(&expected, &actual?);
-            ensure!(difference.is_empty(), "{table}, {}: - DuckDB's, + weir's\n{difference}", shape.name);
+            let (oracle, weir) =
+                (oracle.join(format!("{}.csv", table.to_lowercase())), out.join(format!("{table}.jsonl")));
+            let expected = || lines(&oracle).map(|rows| rows.map(|l| Ok(l?.replace('"', ""))));
+            let actual = || lines(&weir).map(|rows| rows.map(|l| as_csv(&l?, columns)));
+            let (theirs, ours) = (digest(expected()?)?, digest(actual()?)?);
+            if theirs != ours {
+                let expected: Vec<String> = expected()?.collect::<Result<_>>()?;
+                let actual: Vec<String> = actual()?.collect::<Result<_>>()?;
+                let difference = difference(&expected, &actual);
+                anyhow::bail!("{table}, {}: - DuckDB's, + weir's\n{difference}", shape.name);
+            }
         }
     }
     Ok(())
+}
+
+/// The lines of a file, which may be larger than memory.
+fn lines(file: &Path) -> Result<impl Iterator<Item = Result<String>>> {
+    let open = fs::File::open(file).with_context(|| format!("cannot read '{}'", file.display()))?;
+    Ok(BufReader::new(open).lines().map(|line| line.map_err(anyhow::Error::from)))
+}
+
+/// How many rows there are, and a sum over them that does not depend on their order: equal for equal collections.
+fn digest(rows: impl Iterator<Item = Result<String>>) -> Result<(u64, u128)> {
+    let (mut count, mut sum) = (0, 0_u128);
+    for row in rows {
+        let row = row?;
+        let half = |salt: u64| {
+            let mut hasher = DefaultHasher::new();
+            (salt, &row).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        count += 1;
+        sum = sum.wrapping_add(half(1) << 64 | half(2));
+    }
+    Ok((count, sum))
 }
 
 fn as_csv(row: &str, columns: &[&str]) -> Result<String> {

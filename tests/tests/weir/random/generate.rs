@@ -202,7 +202,7 @@ impl Generator {
             let at = from.relation.keys();
             by.push(Expr::new(Kind::Column(at, scope[at].0.clone()), scope[at].1));
         }
-        let window = if of_table || self.chance(35) { None } else { Some(self.window(from.partitions)) };
+        let window = if of_table || self.chance(25) { None } else { Some(self.window(from.partitions)) };
         let mut calls = vec![Call { name: "COUNT", arg: None, ty: Type::Bigint }];
         for _ in 0..self.random.below(4) {
             let call = self.call(&scope, of_table);
@@ -308,8 +308,8 @@ impl Generator {
         };
         let mut window = Window { kind, grace: None, retention: None };
         let order_matters = matches!(kind, WindowKind::Session(_)) && partitions > 1;
-        if !order_matters && self.chance(65) {
-            window.grace = Some(self.random.pick(&[0, 1000, 5000, 20_000]));
+        if !order_matters && self.chance(80) {
+            window.grace = Some(self.random.pick(&[0, 0, 1000, 5000, 20_000]));
             if self.chance(50) {
                 window.retention = Some(window.length() + window.grace() + self.number(0, 40) * 1000);
             }

@@ -13,7 +13,7 @@ mod records;
 mod script;
 
 use crate::case::difference;
-use crate::data::{SHAPES, Shape, replay};
+use crate::data::{Shape, replay};
 use crate::turn;
 use anyhow::{Context as _, Result, bail, ensure};
 use expr::{Type, Value};
@@ -22,6 +22,15 @@ use script::{Made, Relation, Script};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+
+/// The shapes of every script. 16 chunks are an epoch, so those of 8 bytes have a record or two.
+const SHAPES: [Shape; 5] = [
+    Shape { name: "1-worker", workers: 1, processes: 1, chunk_bytes: None },
+    Shape { name: "4-workers", workers: 4, processes: 1, chunk_bytes: None },
+    Shape { name: "2-processes", workers: 2, processes: 2, chunk_bytes: None },
+    Shape { name: "few-records-an-epoch", workers: 1, processes: 1, chunk_bytes: Some(8) },
+    Shape { name: "small-chunks", workers: 3, processes: 1, chunk_bytes: Some(150) },
+];
 
 /// Scripts that share a run.
 const TOGETHER: u64 = 10;

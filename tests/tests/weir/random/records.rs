@@ -21,11 +21,11 @@ pub(super) fn make(
     partitions: usize,
 ) -> Vec<Vec<Record>> {
     let mut all = vec![Vec::new(); partitions];
-    let count = if table { generator.number(5, 40) } else { generator.number(20, 90) };
+    let count = if table { generator.number(5, 40) } else { generator.number(30, 120) };
     let mut now = 50_000;
     for i in 0..count {
         now += generator.number(0, 3000) + if generator.chance(4) { 60_000 } else { 0 };
-        let back = if generator.chance(5) { generator.number(5000, 50_000) } else { generator.number(0, 3000) };
+        let back = if generator.chance(25) { generator.number(5000, 50_000) } else { generator.number(0, 3000) };
         let time = now - if generator.chance(40) { back } else { 0 };
         let several = columns.iter().filter(|c| c.key).count() > 1;
         let mut keys = Vec::new();
