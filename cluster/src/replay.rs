@@ -114,6 +114,7 @@ impl Replay {
                 }
             }
         }
+        topics_fit(&commands, config)?;
         let outputs = views.into_iter().filter(|view| match config.streams {
             _ if view.table => true,
             Streams::All => true,
@@ -134,6 +135,20 @@ impl Replay {
             watch: Watch::default(),
         })
     }
+}
+
+/// A file for a topic that no source reads is a mistake; a source without a file is empty, and that is told.
+fn topics_fit(commands: &[Command], config: &ReplayConfig) -> anyhow::Result<()> {
+    let topic = |c: &Command| if let Command::Declare(source) = c { Some(source.topic.topic.clone()) } else { None };
+    let declared: BTreeSet<String> = commands.iter().filter_map(topic).collect();
+    if let Some(unread) = config.topics.keys().find(|topic| !declared.contains(*topic)) {
+        let topics: Vec<&str> = declared.iter().map(String::as_str).collect();
+        bail!("no stream or table of the scripts reads the topic '{unread}'; they read: {}", topics.join(", "));
+    }
+    for topic in declared.iter().filter(|topic| !config.topics.contains_key(*topic)) {
+        tracing::warn!("no file is given for the topic '{topic}': it is empty");
+    }
+    Ok(())
 }
 
 /// What came of it: the last line printed.

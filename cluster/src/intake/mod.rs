@@ -12,6 +12,7 @@
 
 pub mod answer;
 mod change;
+mod cut;
 mod describe;
 pub mod entity;
 pub mod failure;
@@ -25,7 +26,6 @@ pub mod script;
 pub mod session;
 mod show;
 pub mod topics;
-pub mod variables;
 
 use crate::command::{Command, Offset, Workers};
 use crate::connect::Connectors;
@@ -456,6 +456,6 @@ fn not_bound(statement: &Statement, error: &Diagnostic) -> Failure {
 
 /// The statement around a byte of a text.
 fn statement_at(text: &str, at: usize) -> &str {
-    let range = variables::statements(text).into_iter().find(|r| r.start <= at && at <= r.end);
+    let range = cut::statements(text).into_iter().find(|r| r.start <= at && at <= r.end);
     range.map_or(text, |r| text[r].trim())
 }

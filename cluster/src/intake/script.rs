@@ -4,54 +4,23 @@
 //! what each would make. So all errors are found, each with its place, and nothing is half done because of an error
 //! further down.
 
+use super::cut;
 use super::session::Session;
-use super::variables;
 use crate::command::Offset;
 use crate::connect;
 use anyhow::{Context, anyhow};
-use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::PathBuf;
 use weir_dataflow::bind::{Bound, Catalog, bind};
 use weir_dataflow::sql::ast::{Statement, StatementKind};
 use weir_dataflow::sql::error::{Diagnostic, Span};
-use weir_dataflow::sql::parse;
+use weir_dataflow::sql::{define, parse, parse_with};
 
 /// The statements of a text and the errors of those that cannot be read; places are in `text`.
 ///
 /// Variables of the session, and those that the text defines, are put in.
 pub fn read(text: &str, session: &Session) -> (Vec<Statement>, Vec<Diagnostic>) {
-    if !text.contains("${") || !session.substitutes() {
-        return parse(text);
-    }
-    let mut values = session.bound.variables.clone();
-    let (mut statements, mut errors) = (Vec::new(), Vec::new());
-    for range in variables::statements(text) {
-        let written = &text[range.clone()];
-        let part = variables::substitute(written, &values);
-        // What was put in has no place of its own: the whole statement is its place.
-        let shift = |span: Span| match part {
-            Cow::Borrowed(_) => moved(span, range.start),
-            Cow::Owned(_) => whole(text, &range),
-        };
-        let (found, wrong) = parse(&part);
-        for mut statement in found {
-            match &statement.kind {
-                StatementKind::Define(name, value) => {
-                    values.insert(name.name.clone(), value.clone());
-                }
-                StatementKind::Undefine(name) => {
-                    values.retain(|n, _| !n.eq_ignore_ascii_case(&name.name));
-                }
-                _ => {}
-            }
-            statement.span = shift(statement.span);
-            statements.push(statement);
-        }
-        errors.extend(wrong.into_iter().map(|e| Diagnostic { span: e.span.map(shift), ..e }));
-    }
-    (statements, errors)
+    if session.substitutes() { parse_with(text, &mut session.bound.variables.clone()) } else { parse(text) }
 }
 
 /// What each statement means after those before it; `session` takes in what they SET. An error that only follows
@@ -155,15 +124,10 @@ pub fn apply_settings(session: &mut Session, statement: &Statement) -> Result<()
     match &statement.kind {
         StatementKind::Set(name, value) => session.set(name, value),
         StatementKind::Unset(name) => session.unset(name),
-        StatementKind::Define(name, value) => {
-            session.bound.variables.insert(name.name.clone(), value.clone());
+        kind => {
+            define(kind, &mut session.bound.variables);
             Ok(())
         }
-        StatementKind::Undefine(name) => {
-            session.bound.variables.retain(|n, _| !n.eq_ignore_ascii_case(&name.name));
-            Ok(())
-        }
-        _ => Ok(()),
     }
 }
 
@@ -179,7 +143,7 @@ fn name_of(statement: &Statement) -> Option<String> {
 /// The stream or table that the unreadable statement around a place would have made, by its first words.
 fn creates(text: &str, place: Span) -> Option<String> {
     let at = place.start as usize;
-    let range = variables::statements(text).into_iter().find(|r| r.start <= at && at <= r.end)?;
+    let range = cut::statements(text).into_iter().find(|r| r.start <= at && at <= r.end)?;
     let code = text[range].lines().map(|line| line.split("--").next().unwrap_or("")).collect::<Vec<_>>().join(" ");
     let mut words = code.split(|c: char| c.is_whitespace() || c == '(').filter(|w| !w.is_empty());
     if !words.next()?.eq_ignore_ascii_case("create") {
@@ -189,15 +153,4 @@ fn creates(text: &str, place: Span) -> Option<String> {
     let name = words.find(|w| !BEFORE.iter().any(|b| w.eq_ignore_ascii_case(b)))?;
     let quoted = name.strip_prefix(['`', '"']).and_then(|n| n.strip_suffix(['`', '"']));
     Some(quoted.map_or_else(|| name.to_ascii_uppercase(), str::to_owned))
-}
-
-fn moved(span: Span, by: usize) -> Span {
-    let by = u32::try_from(by).unwrap_or(u32::MAX);
-    Span { start: span.start.saturating_add(by), end: span.end.saturating_add(by) }
-}
-
-/// The place of a whole statement, without the blanks before it.
-fn whole(text: &str, range: &Range<usize>) -> Span {
-    let blank = text[range.clone()].len() - text[range.clone()].trim_start().len();
-    moved(Span { start: 0, end: u32::try_from(range.len() - blank).unwrap_or(u32::MAX) }, range.start + blank)
 }

@@ -11,6 +11,6 @@ mod parser;
 mod spans;
 mod words;
 
-pub use parser::{Variables, parse, parse_one, parse_with, substitute};
+pub use parser::{Variables, define, parse, parse_one, parse_with, substitute};
 pub use spans::without_spans;
 pub use words::nearest;

@@ -56,10 +56,11 @@ fn wrong_usage() -> Result<()> {
 
 fn missing_files() -> Result<()> {
     let script = clickstream();
-    let missing: [(&[&str], &str); 3] = [
+    let missing: [(&[&str], &str); 4] = [
         (&["check", "no-such-script.sql"], "no-such-script.sql"),
         (&["run", "no-such-script.sql", "--listen", "127.0.0.1:0"], "no-such-script.sql"),
         (&["replay", &script, "--topic", "clickstream=no-such-file.jsonl"], "no-such-file.jsonl"),
+        (&["replay", &script, "--records", "clickstreams=no-such-file.jsonl"], "'clickstreams'"),
     ];
     for (args, name) in missing {
         let finished = Run::new(args)?.finish()?;

@@ -12,7 +12,7 @@ mod statement;
 mod types;
 mod variables;
 
-pub use variables::{Variables, parse_with, substitute};
+pub use variables::{Variables, define, parse_with, substitute};
 
 use super::ast::{Ident, Statement};
 use super::error::{Diagnostic, Span};

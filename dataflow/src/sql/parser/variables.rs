@@ -12,10 +12,26 @@ use super::super::spans::each_span;
 use super::super::words;
 use super::{Parsed, Parser, parse_one};
 
-/// The variables of a session by name; names differ by case.
+/// The variables of a session by name, as it was written when it was defined; it is found in any case.
 pub type Variables = BTreeMap<String, String>;
 
-/// The text with the values of its variables. What looks like a variable in a string, but is none, stays.
+/// Takes a DEFINE or UNDEFINE into the variables; other statements change nothing.
+pub fn define(statement: &StatementKind, variables: &mut Variables) {
+    let (name, value) = match statement {
+        StatementKind::Define(name, value) => (&name.name, Some(value)),
+        StatementKind::Undefine(name) => (&name.name, None),
+        _ => return,
+    };
+    variables.retain(|known, _| !known.eq_ignore_ascii_case(name));
+    variables.extend(value.map(|value| (name.clone(), value.clone())));
+}
+
+fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a String> {
+    variables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// The text with the values of its variables. What looks like a variable in a string, but is none, stays; `$${name}`
+/// there is the text `${name}`.
 ///
 /// # Errors
 /// When a variable outside of strings has no value, or its value is neither one name nor one literal.
@@ -33,11 +49,7 @@ pub fn parse_with(text: &str, variables: &mut Variables) -> (Vec<Statement>, Vec
             Some(statement) => statement,
             None => parser.statement_and_semicolon()?,
         };
-        if let StatementKind::Define(name, value) = &statement.kind {
-            variables.insert(name.name.clone(), value.clone());
-        } else if let StatementKind::Undefine(name) = &statement.kind {
-            variables.remove(&name.name);
-        }
+        define(&statement.kind, variables);
         Ok(statement)
     })
 }
@@ -107,8 +119,12 @@ fn replace(text: &str, tokens: &[Token], part: Span, variables: &Variables) -> P
             continue;
         };
         for variable in found {
-            let name = slice(text, variable.start as usize + 2, variable.end as usize - 1);
-            let value = match (variables.get(name), token.kind) {
+            let name = slice(text, variable.start as usize, variable.end as usize);
+            let name = name.trim_start_matches(['$', '{']).trim_end_matches('}');
+            let value = match (value(variables, name), token.kind) {
+                (_, TokenKind::String) if slice(text, variable.start as usize, text.len()).starts_with("$$") => {
+                    format!("${{{name}}}")
+                }
                 (Some(value), TokenKind::String) => value.replace('\'', "''"),
                 (None, TokenKind::String) => continue,
                 (value, _) => bare(text, variable, name, value)?,
@@ -127,7 +143,7 @@ fn slice(text: &str, start: usize, end: usize) -> &str {
     text.get(start..end).unwrap_or_default()
 }
 
-/// The places of `${name}` in a string.
+/// The places of `${name}` and `$${name}` in a string.
 fn variables_in(text: &str, string: Span) -> Vec<Span> {
     let mut found = Vec::new();
     let mut at = string.start as usize;
@@ -137,7 +153,8 @@ fn variables_in(text: &str, string: Span) -> Vec<Span> {
         at = start + 2 + length;
         if length > 0 && text.as_bytes().get(at) == Some(&b'}') {
             at += 1;
-            found.push(Span { start: place(start), end: place(at) });
+            let escaped = start > string.start as usize && text.as_bytes().get(start - 1) == Some(&b'$');
+            found.push(Span { start: place(start - usize::from(escaped)), end: place(at) });
         }
     }
     found
@@ -187,6 +204,7 @@ mod tests {
         let replaced = substitute("SELECT ${n}, '${who} ${none}' FROM ${name} -- ${bad}\n;", &variables());
         assert_eq!(replaced.as_deref(), Ok("SELECT 3, 'O''Brien ${none}' FROM clicks -- ${bad}\n;"));
         assert_eq!(substitute("  no variables  ", &variables()).as_deref(), Ok("  no variables  "));
+        assert_eq!(substitute("'$${n} ${N}' ${NAME}", &variables()).as_deref(), Ok("'${n} 3' clicks"));
     }
 
     #[test]
@@ -200,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_script_defines_its_variables_as_it_goes() {
-        let text = "DEFINE t = 'clicks'; SELECT a FROM ${t} WHERE b = 1; UNDEFINE t; SELECT a FROM ${t};";
+        let text = "DEFINE t = 'clicks'; SELECT a FROM ${t} WHERE b = 1; UNDEFINE T; SELECT a FROM ${t};";
         let (statements, errors) = parse_with(text, &mut Variables::new());
         assert_eq!(statements.len(), 3);
         assert_eq!(statements[1].text, "SELECT a FROM clicks WHERE b = 1;");
