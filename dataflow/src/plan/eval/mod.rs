@@ -34,6 +34,7 @@ use crate::row::{Batch, SqlType, Value};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_buffer::BooleanBuffer;
+use std::cell::RefCell;
 use vector::Context;
 
 /// What an expression is evaluated on: the columns of a batch and what is known of each of its rows.
@@ -127,7 +128,9 @@ impl Expr {
     /// # Errors
     /// The text says why there is no value.
     pub fn constant(&self) -> Result<Value, String> {
-        row::eval(self, &row::RowInput::default())
+        let failures = RefCell::default();
+        let value = row::eval(self, &row::RowInput { failures: Some(&failures), ..Default::default() })?;
+        failures.into_inner().into_iter().next().map_or(Ok(value), Err)
     }
 
     /// True when it has the same value in every row: it reads no column and nothing that changes by itself.

@@ -7,6 +7,7 @@ use super::super::expr::Expr;
 use super::{arithmetic, cast, like};
 use crate::row::{SqlType, Value};
 use crate::sql::ast::BinaryOp;
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
 /// One row: its columns' values and what else is known of it.
@@ -22,6 +23,8 @@ pub struct RowInput<'a> {
     pub partition: u32,
     /// The values of the enclosing lambdas' parameters, from the outermost lambda's first.
     pub parameters: &'a [Value],
+    /// Takes why functions within the expression gave null instead of a value.
+    pub failures: Option<&'a RefCell<Vec<String>>>,
 }
 
 /// The expression's value.

@@ -8,6 +8,7 @@ use crate::sql::ast::BinaryOp;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array};
 use arrow_buffer::{BooleanBuffer, NullBuffer};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// A column, or one value for all rows.
@@ -317,10 +318,16 @@ impl<'a> Context<'a> {
     fn rows(&mut self, expr: &Expr) -> Operand {
         let ty = expr.ty().clone();
         if expr.is_constant() {
-            return Operand::Scalar(expr.constant().unwrap_or_else(|message| {
+            let failures = RefCell::default();
+            let input = RowInput { failures: Some(&failures), ..RowInput::default() };
+            let value = row::eval(expr, &input).unwrap_or_else(|message| {
                 self.fail_all(&message);
                 Value::Null
-            }));
+            });
+            for message in failures.take() {
+                (0..self.len()).for_each(|row| self.errors.add(row, || message.clone()));
+            }
+            return Operand::Scalar(value);
         }
         let mut reads: Vec<(usize, SqlType)> = Vec::new();
         expr.visit(&mut |e| {
@@ -332,6 +339,7 @@ impl<'a> Context<'a> {
         });
         let mut columns = vec![Value::Null; reads.iter().map(|(i, _)| i + 1).max().unwrap_or(0)];
         let mut results = Vec::with_capacity(self.len());
+        let failures = RefCell::new(Vec::new());
         for row in 0..self.len() {
             if self.active.as_ref().is_some_and(|active| !active.value(row)) {
                 results.push(Value::Null);
@@ -348,11 +356,13 @@ impl<'a> Context<'a> {
                 offset: self.input.offsets.get(row).copied().unwrap_or(0),
                 partition: self.input.partition,
                 parameters: &[],
+                failures: Some(&failures),
             };
             results.push(row::eval(expr, &input).unwrap_or_else(|message| {
                 self.fail(row, || message);
                 Value::Null
             }));
+            failures.borrow_mut().drain(..).for_each(|message| self.errors.add(row, || message));
         }
         Operand::Column(packed::column(&ty, results.iter()))
     }

@@ -94,6 +94,16 @@ impl Pattern {
         i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).map_err(|_| cannot(text))
     }
 
+    /// Days since 1970-01-01 of the date that a text begins with, as Java's SimpleDateFormat reads.
+    ///
+    /// # Errors
+    /// What in the text does not match.
+    pub fn parse_leading_date(&self, text: &str) -> Result<i32, String> {
+        let mut fields = Fields::default();
+        let date = read(&self.parts, text, &mut fields).and_then(|_| fields.date()).ok_or_else(|| cannot(text))?;
+        i32::try_from(date.signed_duration_since(NaiveDate::default()).num_days()).map_err(|_| cannot(text))
+    }
+
     /// Milliseconds of the day.
     ///
     /// # Errors
