@@ -97,8 +97,7 @@ impl Replay {
             match bound {
                 Bound::Source(source) => commands.push(Command::Declare(source)),
                 Bound::View(view) => {
-                    let pipeline = view.pipeline();
-                    read.insert(pipeline.input.clone());
+                    read.extend(view.inputs().into_iter().map(String::from));
                     views.push(Output {
                         name: view.name.clone(),
                         schema: view.schema.clone(),
@@ -236,7 +235,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     let replay = &shared.replay;
     let metrics = Arc::new(Metrics::default());
     let (log, mut entries) = ProcessingLog::new(Arc::clone(&metrics));
-    let mut engine = Engine::new(Options::default());
+    let mut engine = Engine::new(Options { finite: true, ..Options::default() });
     let (mut tables, mut streams) = (Vec::new(), Vec::new());
     for command in &replay.commands {
         match command {
@@ -272,6 +271,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
             worker.step();
         }
     }
+    tables.iter().for_each(|r| engine.end(&r.source.name));
     engine.advance(1);
     settle(worker, &mut engine, 1);
     while streams.iter().any(|r| r.is_open() && !r.ended()) {
@@ -286,11 +286,13 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
             worker.step();
             engine.pump();
         }
+        streams.iter().filter(|r| !r.is_open() || r.ended()).for_each(|r| engine.end(&r.source.name));
         let epoch = engine.epoch() + 1;
         engine.advance(epoch);
         settle(worker, &mut engine, epoch.saturating_sub(AHEAD));
         while entries.try_recv().is_ok() {}
     }
+    streams.iter().for_each(|r| engine.end(&r.source.name));
     let last = u64::MAX - 1;
     engine.advance(last);
     settle(worker, &mut engine, last);

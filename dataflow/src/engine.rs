@@ -4,14 +4,15 @@
 //! carries what came out of each node to those that read it. Peeks read a table's store directly; subscriptions are nodes
 //! like any other.
 
+use crate::plan::join::{Join, Matching};
 use crate::plan::query::RowQuery;
-use crate::plan::{Aggregate, Pipeline, Source, Step, View, ViewKind};
+use crate::plan::{Aggregate, Pipeline, Source, Step, View, ViewKind, Windowing};
 use crate::render::finish::Finish;
 use crate::render::group::{self, Grouping};
 use crate::render::keyed::{self, Kept, Selection, Shape, Windows};
 use crate::render::port::{Flow, Inlet, Outlet};
 use crate::render::windows::Hops;
-use crate::render::{Reports, SharedReports, TableChange, lookup, steps, tables};
+use crate::render::{Reports, SharedReports, TableChange, arrivals, finals, lookup, paired, steps, tables, within};
 use crate::row::{Batch, Schema, SqlType, packed};
 use crate::time::WindowSpec;
 use crate::views::change::{ChangeBatch, Row};
@@ -38,6 +39,15 @@ enum Port {
     Changes(Inlet<Arc<Vec<TableChange>>>),
 }
 
+/// One way into a node.
+struct Input {
+    /// What is read; empty: what is handed in.
+    from: String,
+    port: Port,
+    /// The columns that are read; `None`: all.
+    reads: Option<Vec<usize>>,
+}
+
 /// What a node brings.
 enum Out {
     /// A declared stream: its batches are handed on as they come in.
@@ -52,9 +62,11 @@ struct Node {
     schema: Schema,
     windowed: bool,
     dataflow: Option<usize>,
-    inputs: Vec<(String, Port)>,
+    inputs: Vec<Input>,
     out: Out,
     kept: Option<Rc<RefCell<Kept>>>,
+    /// Its joins: nodes that come and go with it.
+    joins: Vec<String>,
     /// Of a stream: the latest batches with their epochs.
     recent: VecDeque<(u64, Batch)>,
     /// How many records or changes are kept.
@@ -63,12 +75,34 @@ struct Node {
     changes: Option<Vec<(u64, Arc<Vec<TableChange>>)>>,
     /// Its partitions are dealt out to several workers, batch by batch.
     split: bool,
-    /// Columns of the input named first that it reads; `None`: all.
-    reads: Option<Vec<usize>>,
     /// Rows that came out of it on this worker, since they were last asked for.
     rows: u64,
     /// Looks at a stream's batches.
     tap: Option<Tap>,
+}
+
+impl Node {
+    fn new(schema: Schema, dataflow: Option<usize>, inputs: Vec<Input>, out: Out) -> Self {
+        Node {
+            schema,
+            windowed: false,
+            dataflow,
+            inputs,
+            out,
+            kept: None,
+            joins: Vec::new(),
+            recent: VecDeque::new(),
+            recent_records: 0,
+            changes: None,
+            split: false,
+            rows: 0,
+            tap: None,
+        }
+    }
+
+    fn is_table(&self) -> bool {
+        matches!(self.out, Out::Changes(_))
+    }
 }
 
 /// How an engine runs.
@@ -79,6 +113,9 @@ pub struct Options {
     /// Work out and keep tables' changes from their first on, as long as they are not many: who comes later sees each of
     /// them, not only what is there. At the cost of throughput and memory.
     pub keep_changes: bool,
+    /// The inputs end, and [`Engine::end`] says when: joined streams wait for one another, so that what comes out does not
+    /// depend on which is read faster.
+    pub finite: bool,
 }
 
 /// See the module's head.
@@ -149,6 +186,7 @@ impl Engine {
                 windows: Windows::None,
                 retention: i64::MAX,
                 finish: Finish::Row,
+                final_grace: None,
             };
             let dataflow = worker.next_dataflow_index();
             let (schema, frontier, reports) = (source.schema.clone(), self.epoch, self.reports.clone());
@@ -158,51 +196,86 @@ impl Engine {
                 let (kept, changes) = keyed::render(parcels, shape, &source.name, &reports);
                 (inlet, kept, Outlet::new(changes))
             });
-            (Some(dataflow), vec![(String::new(), Port::Batches(inlet))], Out::Changes(outlet), Some(kept))
+            let input = Input { from: String::new(), port: Port::Batches(inlet), reads: None };
+            (Some(dataflow), vec![input], Out::Changes(outlet), Some(kept))
         } else {
             (None, Vec::new(), Out::Source, None)
         };
-        let node = Node {
-            schema: source.schema.clone(),
-            windowed,
-            dataflow,
-            inputs,
-            out,
-            kept,
-            recent: VecDeque::new(),
-            recent_records: 0,
-            changes: None,
-            split,
-            reads: None,
-            rows: 0,
-            tap: None,
-        };
+        let node = Node { windowed, kept, split, ..Node::new(source.schema.clone(), dataflow, inputs, out) };
         self.add(source.name.clone(), node);
     }
 
-    /// Adds a view. With `replay`, a stream view's output so far is read first.
+    /// Adds a view, its joins before it. With `replay`, a stream view's output so far is read first.
     ///
     /// # Errors
     /// It reads something that is not there, or asks for what the engine does not do.
     pub fn install(&mut self, worker: &mut Worker, view: &View, replay: bool) -> Result<(), String> {
-        let pipeline = view.pipeline();
-        let input = self.nodes.get(&pipeline.input).ok_or_else(|| format!("'{}' is not there", pipeline.input))?;
-        let table_input = input.kept.is_some();
-        let (input_schema, split) = (input.schema.clone(), input.split);
-        let input_keys = input_schema.key.len();
+        for join in &view.joins {
+            if let Err(reason) = self.install_join(worker, join, &view.name, replay) {
+                view.joins.iter().for_each(|join| self.remove(worker, &join.name));
+                return Err(reason);
+            }
+        }
         let wants_table = match &view.kind {
             ViewKind::Stream(_) => false,
             ViewKind::Table(_) => true,
             ViewKind::Aggregate(a) => a.retracts,
         };
-        if wants_table != table_input {
-            let kind = if table_input { "table" } else { "stream" };
-            return Err(format!("'{}' is a {kind}, which '{}' cannot read that way", pipeline.input, view.name));
+        let pipeline = view.pipeline();
+        let checked = self.check(pipeline, wants_table, &view.name);
+        let (input_schema, split) = match checked {
+            Ok(input) => input,
+            Err(reason) => {
+                view.joins.iter().for_each(|join| self.remove(worker, &join.name));
+                return Err(reason);
+            }
+        };
+        let dataflow = worker.next_dataflow_index();
+        let (frontier, reports, finite) = (self.epoch, self.reports.clone(), self.options.finite);
+        let (inputs, out, kept) = worker.dataflow_named::<u64, _, _>(&view.name, |scope| {
+            let view_name = &view.name;
+            let mut building =
+                Building { scope, view: view_name, frontier, reports: &reports, finite, inputs: Vec::new() };
+            let (out, kept) = building.view(view, &input_schema, split);
+            (building.inputs, out, kept)
+        });
+        let node = Node {
+            windowed: view.is_windowed(),
+            kept,
+            split,
+            joins: view.joins.iter().map(|join| join.name.clone()).collect(),
+            ..Node::new(view.schema.clone(), Some(dataflow), inputs, out)
+        };
+        if view.rekeys(input_schema.key.len()) {
+            self.rekeyed.insert(view.name.clone());
         }
-        if let ViewKind::Aggregate(a) = &view.kind
-            && a.window.is_some_and(|w| w.emit_final)
-        {
-            return Err("EMIT FINAL is not supported yet: leave it out to get every change".into());
+        self.add(view.name.clone(), node);
+        self.prime(&view.name, replay);
+        Ok(())
+    }
+
+    /// Adds one of a view's joins.
+    fn install_join(&mut self, worker: &mut Worker, join: &Join, view: &str, replay: bool) -> Result<(), String> {
+        let left = self.check(&join.left.input, join.is_table(), view)?;
+        let right = self.check(&join.right.input, join.is_table(), view)?;
+        let dataflow = worker.next_dataflow_index();
+        let (frontier, reports, finite) = (self.epoch, self.reports.clone(), self.options.finite);
+        let (inputs, out) = worker.dataflow_named::<u64, _, _>(&join.name, |scope| {
+            let mut building = Building { scope, view, frontier, reports: &reports, finite, inputs: Vec::new() };
+            let out = building.join(join, left, right);
+            (building.inputs, out)
+        });
+        self.add(join.name.clone(), Node::new(join.schema(), Some(dataflow), inputs, out));
+        self.prime(&join.name, replay);
+        Ok(())
+    }
+
+    /// The schema of what a pipeline reads, and whether its partitions are dealt out to several workers.
+    fn check(&self, pipeline: &Pipeline, table: bool, view: &str) -> Result<(Schema, bool), String> {
+        let input = self.nodes.get(&pipeline.input).ok_or_else(|| format!("'{}' is not there", pipeline.input))?;
+        if input.is_table() != table {
+            let kind = if input.is_table() { "table" } else { "stream" };
+            return Err(format!("'{}' is a {kind}, which '{view}' cannot read that way", pipeline.input));
         }
         for step in &pipeline.steps {
             if let Step::Lookup(l) = step
@@ -211,32 +284,7 @@ impl Engine {
                 return Err(format!("table '{}' is not there", l.table));
             }
         }
-        let dataflow = worker.next_dataflow_index();
-        let (frontier, reports) = (self.epoch, self.reports.clone());
-        let built = worker.dataflow_named::<u64, _, _>(&view.name, |scope| {
-            build(scope, view, &input_schema, split, frontier, &reports)
-        });
-        let node = Node {
-            schema: view.schema.clone(),
-            windowed: view.is_windowed(),
-            dataflow: Some(dataflow),
-            inputs: built.inputs,
-            out: built.out,
-            kept: built.kept,
-            recent: VecDeque::new(),
-            recent_records: 0,
-            changes: None,
-            split,
-            reads: Some(pipeline.columns.clone()),
-            rows: 0,
-            tap: None,
-        };
-        if view.rekeys(input_keys) {
-            self.rekeyed.insert(view.name.clone());
-        }
-        self.add(view.name.clone(), node);
-        self.prime(&view.name, replay);
-        Ok(())
+        Ok((input.schema.clone(), input.split))
     }
 
     /// Adds a subscription under a name of its own. On the worker that has `deliver`, every closed batch of changes is
@@ -269,21 +317,8 @@ impl Engine {
                 Port::Batches(inlet)
             }
         });
-        let node = Node {
-            schema,
-            windowed: false,
-            dataflow: Some(dataflow),
-            inputs: vec![(input.to_owned(), port)],
-            out: Out::None,
-            kept: None,
-            recent: VecDeque::new(),
-            recent_records: 0,
-            changes: None,
-            split: false,
-            reads: None,
-            rows: 0,
-            tap: None,
-        };
+        let input = Input { from: input.to_owned(), port, reads: None };
+        let node = Node::new(schema, Some(dataflow), vec![input], Out::None);
         self.add(name.to_owned(), node);
         self.prime(name, snapshot);
         Ok(())
@@ -302,30 +337,35 @@ impl Engine {
     /// Stops a view from taking what comes, or lets it go on with what came meanwhile, which waits in memory. Its rows can
     /// be read all the time.
     pub fn pause(&mut self, name: &str, paused: bool) {
-        for (_, port) in self.nodes.get_mut(name).into_iter().flat_map(|node| &mut node.inputs) {
-            match (port, paused) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        for input in &mut node.inputs {
+            match (&mut input.port, paused) {
                 (Port::Batches(inlet), true) => inlet.pause(),
                 (Port::Batches(inlet), false) => inlet.resume(),
                 (Port::Changes(inlet), true) => inlet.pause(),
                 (Port::Changes(inlet), false) => inlet.resume(),
             }
         }
+        let joins = node.joins.clone();
+        joins.iter().for_each(|join| self.pause(join, paused));
     }
 
-    /// Removes a source, view or subscription.
+    /// Removes a source, view (with its joins) or subscription.
     pub fn remove(&mut self, worker: &mut Worker, name: &str) {
-        if let Some(node) = self.nodes.remove(name) {
+        if let Some(mut node) = self.nodes.remove(name) {
+            let joins = std::mem::take(&mut node.joins);
             self.order.retain(|n| n != name);
             self.rekeyed.remove(name);
             if let Some(dataflow) = node.dataflow {
                 drop(node);
                 worker.drop_dataflow(dataflow);
             }
+            joins.iter().for_each(|join| self.remove(worker, join));
         }
-        let read: BTreeSet<&String> = self.nodes.values().flat_map(|n| n.inputs.iter().map(|(from, _)| from)).collect();
+        let read: BTreeSet<&String> = self.nodes.values().flat_map(|n| n.inputs.iter().map(|i| &i.from)).collect();
         for (name, node) in &self.nodes {
             if let Some(kept) = &node.kept {
-                kept.borrow_mut().listening = node.changes.is_some() || read.contains(name);
+                kept.borrow_mut().listen(node.changes.is_some() || read.contains(name));
             }
         }
     }
@@ -335,7 +375,7 @@ impl Engine {
         // What is on its way goes to the older readers, who have it coming, before the new one gets its first look.
         self.pump_but(Some(name));
         let Some(mut node) = self.nodes.remove(name) else { return };
-        for (from, port) in &mut node.inputs {
+        for Input { from, port, .. } in &mut node.inputs {
             let Some(source) = self.nodes.get_mut(from) else { continue };
             let frontier = self.epoch.min(match &source.out {
                 Out::Batches(outlet) => outlet.frontier(),
@@ -372,13 +412,11 @@ impl Engine {
         let mut columns = BTreeSet::new();
         let mut read = false;
         for reader in self.nodes.values() {
-            for (i, (from, _)) in reader.inputs.iter().enumerate() {
-                if from == source {
-                    read = true;
-                    match &reader.reads {
-                        Some(reads) if i == 0 => columns.extend(reads.iter().copied()),
-                        _ => columns.extend(all()),
-                    }
+            for input in reader.inputs.iter().filter(|i| i.from == source) {
+                read = true;
+                match &input.reads {
+                    Some(reads) => columns.extend(reads.iter().copied()),
+                    None => columns.extend(all()),
                 }
             }
         }
@@ -394,14 +432,14 @@ impl Engine {
         match self.nodes.get_mut(source) {
             Some(node) if node.kept.is_some() => {
                 node.rows += batch.len() as u64;
-                if let Some((_, Port::Batches(inlet))) = node.inputs.first_mut() {
+                if let Some(Input { port: Port::Batches(inlet), .. }) = node.inputs.first_mut() {
                     inlet.send(epoch, batch);
                 }
             }
             Some(node) => {
                 node.rows += batch.len() as u64;
                 for reader in self.nodes.values_mut() {
-                    for (from, port) in &mut reader.inputs {
+                    for Input { from, port, .. } in &mut reader.inputs {
                         if let (Port::Batches(inlet), true) = (port, from == source) {
                             inlet.send(epoch, batch.clone());
                         }
@@ -409,6 +447,16 @@ impl Engine {
                 }
             }
             None => {}
+        }
+    }
+
+    /// Says that nothing more of a declared source is handed in on this worker.
+    pub fn end(&mut self, source: &str) {
+        let Some(node) = self.nodes.get_mut(source) else { return };
+        if matches!(node.out, Out::Source) {
+            self.each_reader(source, None, |port| port.advance(u64::MAX));
+        } else {
+            node.inputs.iter_mut().filter(|i| i.from.is_empty()).for_each(|i| i.port.advance(u64::MAX));
         }
     }
 
@@ -421,7 +469,7 @@ impl Engine {
         let sources: BTreeSet<String> =
             self.nodes.iter().filter(|(_, n)| matches!(n.out, Out::Source)).map(|(name, _)| name.clone()).collect();
         for node in self.nodes.values_mut() {
-            for (from, port) in &mut node.inputs {
+            for Input { from, port, .. } in &mut node.inputs {
                 if from.is_empty() || sources.contains(from) {
                     port.advance(epoch);
                 }
@@ -492,7 +540,7 @@ impl Engine {
             if Some(reader.as_str()) == except {
                 continue;
             }
-            node.inputs.iter_mut().filter(|(from, _)| from == name).for_each(|(_, port)| each(port));
+            node.inputs.iter_mut().filter(|i| i.from == name).for_each(|i| each(&mut i.port));
         }
     }
 
@@ -551,61 +599,129 @@ impl Port {
     }
 }
 
-/// A view's dataflow, built.
-struct Built {
-    inputs: Vec<(String, Port)>,
-    out: Out,
-    kept: Option<Rc<RefCell<Kept>>>,
+/// A node's dataflow while it is built.
+struct Building<'a, 'scope> {
+    scope: Scope<'scope, u64>,
+    /// The view, for what is reported.
+    view: &'a str,
+    frontier: u64,
+    reports: &'a SharedReports,
+    finite: bool,
+    inputs: Vec<Input>,
 }
 
-fn build(
-    scope: Scope<'_, u64>,
-    view: &View,
-    input_schema: &Schema,
-    split: bool,
-    frontier: u64,
-    reports: &SharedReports,
-) -> Built {
-    let mut inputs = Vec::new();
-    let mut stream = |pipeline: &Pipeline| {
-        let (inlet, batches) = Inlet::new(scope, frontier);
-        inputs.push((pipeline.input.clone(), Port::Batches(inlet)));
-        pipeline_flow(scope, batches, pipeline, &view.name, frontier, reports, &mut inputs)
-    };
-    match &view.kind {
-        ViewKind::Stream(pipeline) => {
-            let out = Outlet::new(stream(pipeline));
-            Built { inputs, out: Out::Batches(out), kept: None }
+impl<'scope> Building<'_, 'scope> {
+    fn view(&mut self, view: &View, input: &Schema, split: bool) -> (Out, Option<Rc<RefCell<Kept>>>) {
+        let (parcels, shape) = match &view.kind {
+            ViewKind::Stream(pipeline) => {
+                return (Out::Batches(Outlet::new(self.stream(pipeline))), None);
+            }
+            ViewKind::Aggregate(aggregate) => {
+                let Aggregate { group, calls, window, .. } = aggregate;
+                let grouping = Grouping { group: group.clone(), calls: calls.clone(), window: *window };
+                let parcels = if aggregate.retracts {
+                    let changes = self.changes(&aggregate.input.input);
+                    let steps = aggregate.input.clone();
+                    tables::groups(changes, input.clone(), steps, grouping, self.view, self.reports)
+                } else {
+                    group::render(self.stream(&aggregate.input), grouping, split, self.view, self.reports)
+                };
+                (parcels, shape(view, aggregate))
+            }
+            ViewKind::Table(pipeline) => {
+                let changes = self.changes(&pipeline.input);
+                let (steps, output) = (pipeline.clone(), view.schema.clone());
+                let parcels = tables::rows(changes, input.clone(), steps, output, self.view, self.reports);
+                let shape = Shape {
+                    key: view.schema.key.iter().map(|c| c.ty.clone()).collect(),
+                    windows: Windows::None,
+                    retention: i64::MAX,
+                    finish: Finish::Row,
+                    final_grace: None,
+                };
+                (parcels, shape)
+            }
+        };
+        let (windows, final_grace) = (shape.windows, shape.final_grace);
+        let (kept, mut changes) = keyed::render(parcels, shape, self.view, self.reports);
+        if let Some(grace) = final_grace {
+            changes = finals::render(changes, &kept, windows, grace);
         }
-        ViewKind::Aggregate(aggregate) => {
-            let grouping =
-                Grouping { group: aggregate.group.clone(), calls: aggregate.calls.clone(), window: aggregate.window };
-            let parcels = if aggregate.retracts {
-                let (inlet, changes) = Inlet::new(scope, frontier);
-                inputs.push((aggregate.input.input.clone(), Port::Changes(inlet)));
-                let steps = aggregate.input.clone();
-                tables::groups(changes, input_schema.clone(), steps, grouping, &view.name, reports)
-            } else {
-                group::render(stream(&aggregate.input), grouping, split, &view.name, reports)
-            };
-            let (kept, changes) = keyed::render(parcels, shape(view, aggregate), &view.name, reports);
-            Built { inputs, out: Out::Changes(Outlet::new(changes)), kept: Some(kept) }
-        }
-        ViewKind::Table(pipeline) => {
-            let (inlet, changes) = Inlet::new(scope, frontier);
-            inputs.push((pipeline.input.clone(), Port::Changes(inlet)));
-            let (input, output) = (input_schema.clone(), view.schema.clone());
-            let parcels = tables::rows(changes, input, pipeline.clone(), output, &view.name, reports);
-            let shape = Shape {
-                key: view.schema.key.iter().map(|c| c.ty.clone()).collect(),
-                windows: Windows::None,
-                retention: i64::MAX,
-                finish: Finish::Row,
-            };
-            let (kept, changes) = keyed::render(parcels, shape, &view.name, reports);
-            Built { inputs, out: Out::Changes(Outlet::new(changes)), kept: Some(kept) }
+        (Out::Changes(Outlet::new(changes)), Some(kept))
+    }
+
+    /// A join. Of each side: the schema of what it reads, and whether its partitions are dealt out.
+    fn join(&mut self, join: &Join, left: (Schema, bool), right: (Schema, bool)) -> Out {
+        match join.on {
+            Matching::Within { before_ms, after_ms, grace_ms } => {
+                let window = within::Window { before: before_ms, after: after_ms, grace: grace_ms };
+                let mut side = |side: &crate::plan::join::Side, right: bool, split: bool| {
+                    let stream = self.stream(&side.input);
+                    arrivals::render(stream, side.clone(), right, split, self.view, self.reports)
+                };
+                let left = side(&join.left, false, left.1);
+                let right = side(&join.right, true, right.1);
+                Out::Batches(Outlet::new(within::render(
+                    left,
+                    right,
+                    join,
+                    window,
+                    self.finite,
+                    self.view,
+                    self.reports,
+                )))
+            }
+            Matching::Primary | Matching::Foreign => {
+                let foreign = join.on == Matching::Foreign;
+                let left = (self.changes(&join.left.input.input), left.0);
+                let right = (self.changes(&join.right.input.input), right.0);
+                Out::Changes(Outlet::new(paired::render(left, right, join, foreign, self.view, self.reports)))
+            }
         }
     }
+
+    /// A table's changes.
+    fn changes(&mut self, table: &str) -> Flow<'scope, Arc<Vec<TableChange>>> {
+        let (inlet, changes) = Inlet::new(self.scope, self.frontier);
+        self.inputs.push(Input { from: table.to_owned(), port: Port::Changes(inlet), reads: None });
+        changes
+    }
+
+    /// A stream through its steps; each lookup gets a way in for its table.
+    fn stream(&mut self, pipeline: &Pipeline) -> Flow<'scope, Batch> {
+        let (inlet, mut stream) = Inlet::new(self.scope, self.frontier);
+        let reads = Some(pipeline.columns.clone());
+        self.inputs.push(Input { from: pipeline.input.clone(), port: Port::Batches(inlet), reads });
+        let mut pending = Vec::new();
+        for step in &pipeline.steps {
+            match step {
+                Step::Lookup(lookup) => {
+                    if !pending.is_empty() {
+                        let steps = std::mem::take(&mut pending);
+                        stream = steps::render(stream, steps, pipeline.keep_tombstones, self.view, self.reports);
+                    }
+                    let changes = self.changes(&lookup.table);
+                    stream = lookup::render(stream, changes, lookup.clone(), self.view, self.reports);
+                }
+                Step::Filter(_) | Step::Project(_) | Step::Explode(_) => pending.push(step.clone()),
+            }
+        }
+        if !pending.is_empty() || !pipeline.keep_tombstones {
+            stream = steps::render(stream, pending, pipeline.keep_tombstones, self.view, self.reports);
+        }
+        stream
+    }
+}
+
+/// How long a window is kept after its start (a session: after its end). With EMIT FINAL it shows only when it is over, and
+/// is kept as long from then on.
+fn retention(window: Windowing) -> i64 {
+    let shown = match (window.emit_final, window.spec) {
+        (false, _) => 0,
+        (true, WindowSpec::Tumbling { size } | WindowSpec::Hopping { size, .. }) => size.saturating_add(window.grace.0),
+        (true, WindowSpec::Session { gap }) => gap.saturating_add(window.grace.0),
+    };
+    window.retention_ms.saturating_add(shown)
 }
 
 fn shape(view: &View, aggregate: &Aggregate) -> Shape {
@@ -617,40 +733,10 @@ fn shape(view: &View, aggregate: &Aggregate) -> Shape {
     Shape {
         key: view.schema.key.iter().map(|c| c.ty.clone()).collect(),
         windows,
-        retention: aggregate.window.map_or(i64::MAX, |w| w.retention_ms),
+        retention: aggregate.window.map_or(i64::MAX, retention),
         finish: Finish::Aggregate(Box::new(aggregate.clone())),
+        final_grace: aggregate.window.filter(|w| w.emit_final).map(|w| w.grace.0),
     }
-}
-
-/// A stream through its steps; each lookup gets a way in for its table.
-fn pipeline_flow<'scope>(
-    scope: Scope<'scope, u64>,
-    mut stream: Flow<'scope, Batch>,
-    pipeline: &Pipeline,
-    view: &str,
-    frontier: u64,
-    reports: &SharedReports,
-    inputs: &mut Vec<(String, Port)>,
-) -> Flow<'scope, Batch> {
-    let mut pending = Vec::new();
-    for step in &pipeline.steps {
-        match step {
-            Step::Lookup(lookup) => {
-                if !pending.is_empty() {
-                    let steps = std::mem::take(&mut pending);
-                    stream = steps::render(stream, steps, pipeline.keep_tombstones, view, reports);
-                }
-                let (inlet, changes) = Inlet::new(scope, frontier);
-                inputs.push((lookup.table.clone(), Port::Changes(inlet)));
-                stream = lookup::render(stream, changes, lookup.clone(), view, reports);
-            }
-            Step::Filter(_) | Step::Project(_) | Step::Explode(_) => pending.push(step.clone()),
-        }
-    }
-    if !pending.is_empty() || !pipeline.keep_tombstones {
-        stream = steps::render(stream, pending, pipeline.keep_tombstones, view, reports);
-    }
-    stream
 }
 
 /// The packed form of a key.

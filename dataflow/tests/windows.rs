@@ -133,7 +133,14 @@ fn view(case: Case) -> View {
         key: vec![column("K", SqlType::Int)],
         value: vec![column("N", SqlType::Bigint), column("S", SqlType::Bigint)],
     };
-    View { name: "V".into(), query_id: "CTAS_V_1".into(), schema, topic: topic(), kind: ViewKind::Aggregate(aggregate) }
+    View {
+        name: "V".into(),
+        query_id: "CTAS_V_1".into(),
+        schema,
+        topic: topic(),
+        joins: vec![],
+        kind: ViewKind::Aggregate(aggregate),
+    }
 }
 
 fn batch(records: &[Record], sequence: u64) -> Batch {

@@ -20,7 +20,7 @@ use regex::Regex;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_dataflow::bind::{Bound, Catalog, Entry, InsertValues, Relation, bind};
-use weir_dataflow::plan::{Format, Source, Step, TopicSpec, View};
+use weir_dataflow::plan::{Format, Source, TopicSpec, View};
 use weir_dataflow::row::encode::Encoder;
 use weir_dataflow::row::{Schema, Value};
 use weir_dataflow::sql::ast::Statement;
@@ -375,13 +375,8 @@ fn encode(encoder: &Encoder, row: &Row) -> Option<Raw> {
 
 /// The streams and tables that a query reads.
 fn reads(view: &View) -> Vec<&str> {
-    let pipeline = view.pipeline();
-    let lookups = pipeline.steps.iter().filter_map(|step| match step {
-        Step::Lookup(lookup) => Some(lookup.table.as_str()),
-        Step::Filter(_) | Step::Project(_) | Step::Explode(_) => None,
-    });
     let mut seen = BTreeSet::new();
-    std::iter::once(pipeline.input.as_str()).chain(lookups).filter(|name| seen.insert(*name)).collect()
+    view.inputs().into_iter().chain(view.lookups()).filter(|name| seen.insert(*name)).collect()
 }
 
 fn schema_text(schema: &Schema) -> String {

@@ -100,10 +100,10 @@ impl Intake {
     /// Partitions and replicas of a view's topic: those of the topic that it comes from, through other views.
     async fn output_shape(&self, view: &View) -> (u32, u16) {
         let catalog = self.catalog();
-        let mut input = view.pipeline().input.as_str();
+        let mut input = view.inputs().first().copied().unwrap_or_default();
         loop {
             match catalog.get(input).map(|e| &e.relation) {
-                Some(Relation::View(view)) => input = &view.pipeline().input,
+                Some(Relation::View(view)) => input = view.inputs().first().copied().unwrap_or_default(),
                 Some(Relation::Source(source)) => {
                     return self.topics().shape(&source.topic.topic).await.unwrap_or((1, 1));
                 }

@@ -171,12 +171,7 @@ impl Intake {
 
 /// A view that is only planned, or that runs, in full.
 pub(super) fn described(view: &View, statement: &str) -> QueryDescription {
-    let pipeline = view.pipeline();
-    let mut sources = vec![pipeline.input.clone()];
-    sources.extend(pipeline.steps.iter().filter_map(|step| match step {
-        weir_dataflow::plan::Step::Lookup(lookup) => Some(lookup.table.clone()),
-        _ => None,
-    }));
+    let sources: Vec<String> = view.inputs().into_iter().chain(view.lookups()).map(Into::into).collect();
     let plan = view.to_string();
     QueryDescription {
         id: view.query_id.clone(),

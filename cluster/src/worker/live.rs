@@ -17,7 +17,7 @@ use timely::synchronization::Sequencer;
 use timely::worker::Worker;
 use tokio::sync::watch;
 use weir_dataflow::engine::{Engine, Options};
-use weir_dataflow::plan::{Source, Step, View};
+use weir_dataflow::plan::{Source, View};
 use weir_dataflow::render::port::Inlet;
 use weir_ingest::source::Limit;
 
@@ -118,7 +118,11 @@ pub fn run(worker: &mut Worker, shared: &Shared) {
     let epoch_ms = u64::try_from(config.epoch.as_millis()).unwrap_or(1000).max(1);
     let mut live = Live {
         shared,
-        engine: Engine::new(Options { keep_recent: config.keep_recent, keep_changes: config.every_change }),
+        engine: Engine::new(Options {
+            keep_recent: config.keep_recent,
+            keep_changes: config.every_change,
+            finite: false,
+        }),
         line,
         sequencer,
         answers,
@@ -257,25 +261,22 @@ impl Live<'_> {
     }
 
     fn install(&mut self, worker: &mut Worker, mut view: View, offset: Offset) {
-        let tables: Vec<String> = view
-            .pipeline()
-            .steps
-            .iter()
-            .filter_map(|s| if let Step::Lookup(l) = s { Some(l.table.clone()) } else { None })
-            .collect();
-        tables.iter().for_each(|table| self.want(table, Offset::Earliest));
-        let input = view.pipeline().input.clone();
-        let begun_before = self.readings.get(&input).is_some_and(|r| r.group != self.group);
-        if begun_before && offset == Offset::Earliest && self.sources.get(&input).is_some_and(|s| !s.table) {
-            // Its records so far have gone by: they are read again, for this view alone.
-            let mut again = self.sources[&input].clone();
-            again.name = format!("{input} from the beginning for {}", view.name);
-            self.engine.declare(worker, &again, false);
-            view.pipeline_mut().input = again.name.clone();
-            self.sources.insert(again.name.clone(), again);
+        view.lookups().for_each(|table| self.want(table, Offset::Earliest));
+        let inputs: Vec<String> = view.inputs().into_iter().map(Into::into).collect();
+        for input in inputs {
+            let begun_before = self.readings.get(&input).is_some_and(|r| r.group != self.group);
+            let mut from = input;
+            if begun_before && offset == Offset::Earliest && self.sources.get(&from).is_some_and(|s| !s.table) {
+                // Its records so far have gone by: they are read again, for this view alone.
+                let mut again = self.sources[&from].clone();
+                again.name = format!("{from} from the beginning for {}", view.name);
+                self.engine.declare(worker, &again, false);
+                view.redirect(&from, &again.name);
+                from.clone_from(&again.name);
+                self.sources.insert(from.clone(), again);
+            }
+            self.want(&from, offset);
         }
-        let input = view.pipeline().input.clone();
-        self.want(&input, offset);
         if let Err(reason) = self.engine.install(worker, &view, offset == Offset::Earliest) {
             tracing::error!(view = view.name, "cannot be kept: {reason}");
         }

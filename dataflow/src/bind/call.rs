@@ -57,7 +57,7 @@ impl Binder<'_> {
         let bound = args.iter().map(|a| self.bind(a)).collect::<Result<Vec<_>, _>>()?;
         let types: Vec<Option<SqlType>> = bound.iter().map(|t| t.ty().cloned()).collect();
         let ty = table::resolve(definition, &types).map_err(|message| Diagnostic::at(expr.span, message))?;
-        let (clause, width) = (self.clause, self.scope.width());
+        let (clause, width) = (self.clause, self.scope.row.len());
         let (Some(calls), Some(arg)) = (&mut self.explode, bound.into_iter().next()) else {
             return Err(Diagnostic::at(
                 expr.span,

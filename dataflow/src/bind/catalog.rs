@@ -1,7 +1,7 @@
 //! What exists: streams, tables, the queries that keep them, custom types; and who reads whom.
 
 use super::{Bound, Drop};
-use crate::plan::{Source, Step, TopicSpec, View, ViewKind};
+use crate::plan::{Source, TopicSpec, View, ViewKind};
 use crate::row::{Schema, SqlType};
 use crate::sql::ast::{DropKind, Ident};
 use crate::sql::error::Diagnostic;
@@ -283,10 +283,5 @@ impl Catalog {
 
 /// The streams and tables that a query reads.
 fn inputs(view: &View) -> Vec<&str> {
-    let pipeline = view.pipeline();
-    let lookups = pipeline.steps.iter().filter_map(|s| match s {
-        Step::Lookup(l) => Some(l.table.as_str()),
-        Step::Filter(_) | Step::Project(_) | Step::Explode(_) => None,
-    });
-    std::iter::once(pipeline.input.as_str()).chain(lookups).collect()
+    view.inputs().into_iter().chain(view.lookups()).collect()
 }

@@ -184,6 +184,10 @@ fn stars(
         },
     };
     let prefix = !from.scope.is_single();
+    // A key that no column stands for is a column of the whole row.
+    if let (Some(key), None) = (&from.scope.synthetic, qualifier) {
+        items.push(Item { name: key.name.clone(), expr: Expr::Column(0, key.ty.clone()), as_value: false, span });
+    }
     for relation in relations {
         let mut columns: Vec<&str> = relation.columns.iter().map(|c| c.name.as_str()).collect();
         if relation.windowed && purpose == Purpose::Push {

@@ -9,7 +9,8 @@
 //! ```text
 //! mod      statement by statement            with     the WITH clause
 //! source   CREATE … (columns)                types    type names, what formats can carry
-//! from     FROM and joins  → Pipeline        scope    which column a name means
+//! from     FROM            → Pipeline        scope    which column a name means
+//! join     joins           → Join, Lookup
 //! items    the select list                   expr     expressions and their types
 //! query    SELECT without groups             call     functions and aggregates
 //! group    SELECT with groups                prune    only the columns that are read
@@ -30,6 +31,7 @@ mod from;
 mod group;
 mod insert;
 mod items;
+mod join;
 mod operators;
 mod prune;
 mod query;

@@ -1,24 +1,25 @@
-//! Only the columns that are read: what a source need not decode and a lookup need not append.
+//! Only the columns that are read: what a source need not decode, and what a lookup or join need not carry.
 
 use crate::plan::expr::Expr;
+use crate::plan::join::{Join, Side};
 use crate::plan::{Aggregate, Pipeline, Step, ViewKind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Fills in the columns that a view's input is read for, and takes those that nobody reads off its lookups.
-pub(super) fn prune(kind: &mut ViewKind) {
+/// Fills in the columns that a view's inputs are read for, and takes those that nobody reads off its lookups and joins.
+pub(super) fn prune(joins: &mut [Join], kind: &mut ViewKind) {
     match kind {
         // The last step of these is the projection to their schema: all its columns are wanted.
-        ViewKind::Stream(pipeline) | ViewKind::Table(pipeline) => prune_pipeline(pipeline, Vec::new()),
+        ViewKind::Stream(pipeline) | ViewKind::Table(pipeline) => prune_pipeline(joins, pipeline, Vec::new()),
         ViewKind::Aggregate(aggregate) => {
             let Aggregate { input, group, calls, .. } = aggregate;
             let reads = group.iter_mut().map(|g| &mut g.expr).chain(calls.iter_mut().flat_map(|c| &mut c.args));
-            prune_pipeline(input, reads.collect());
+            prune_pipeline(joins, input, reads.collect());
         }
     }
 }
 
 /// `last` are the expressions over the row behind the last step.
-fn prune_pipeline(pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
+fn prune_pipeline(joins: &mut [Join], pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
     // Positions behind the input's row belong to lookups.
     let input = pipeline.names.len();
     let mut width = input;
@@ -54,6 +55,11 @@ fn prune_pipeline(pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
     // Forwards: columns move up where some before them are gone.
     let mut moved: BTreeMap<usize, usize> = (0..input).map(|c| (c, c)).collect();
     let mut next = input;
+    if let Some(at) = joins.iter().position(|j| j.name == pipeline.input) {
+        moved = prune_join(&mut joins[..=at], &mut pipeline.columns);
+        next = moved.len();
+        pipeline.names = moved.keys().filter_map(|c| pipeline.names.get(*c).cloned()).collect();
+    }
     for (i, step) in pipeline.steps.iter_mut().enumerate() {
         match step {
             Step::Filter(e) => renumber(e, &moved),
@@ -80,6 +86,35 @@ fn prune_pipeline(pipeline: &mut Pipeline, mut last: Vec<&mut Expr>) {
         }
     }
     last.iter_mut().for_each(|e| renumber(e, &moved));
+}
+
+/// Leaves the last of these joins its key and the columns that are read of it, and prunes its sides. Returns where each
+/// column that stays went; `columns` is put there too.
+fn prune_join(joins: &mut [Join], columns: &mut Vec<usize>) -> BTreeMap<usize, usize> {
+    let Some((join, before)) = joins.split_last_mut() else { return BTreeMap::new() };
+    let keys = join.key.len();
+    let stays: Vec<usize> = (0..keys).chain(columns.iter().copied().filter(|c| *c >= keys)).collect();
+    let moved: BTreeMap<usize, usize> = stays.iter().enumerate().map(|(to, from)| (*from, to)).collect();
+    let mut at = keys;
+    for side in [&mut join.left, &mut join.right] {
+        side.columns.retain(|_| {
+            at += 1;
+            moved.contains_key(&(at - 1))
+        });
+        let Side { input, key, columns } = side;
+        let reads = key.iter_mut().chain(columns.iter_mut().map(|c| &mut c.expr));
+        prune_pipeline(before, input, reads.collect());
+    }
+    *columns = columns.iter().filter_map(|c| moved.get(c).copied()).collect();
+    moved
+}
+
+/// Puts every column at another place.
+pub(super) fn relocate(expr: &mut Expr, place: &dyn Fn(usize) -> usize) {
+    if let Expr::Column(i, _) = expr {
+        *i = place(*i);
+    }
+    expr.children_mut().into_iter().for_each(|e| relocate(e, place));
 }
 
 /// Puts columns at their new positions.

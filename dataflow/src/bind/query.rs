@@ -58,6 +58,7 @@ pub(super) fn view(
     with: &With,
 ) -> Result<View, Diagnostic> {
     let mut from = from::bind(catalog, &query.from)?;
+    name_joins(&mut from, &query_id);
     if let (Purpose::Keep(_), Some(_)) = (purpose, query.limit) {
         return Err(Diagnostic::at(
             query.span,
@@ -120,10 +121,21 @@ pub(super) fn view(
         let (schema, kind) = plain(catalog, session, query, &from, purpose, with)?;
         (schema, kind, from.window)
     };
-    prune::prune(&mut kind);
+    let mut joins = from.joins.clone();
+    prune::prune(&mut joins, &mut kind);
     let topic = topic(session, &name, &from, &schema, window, with)
         .map_err(|error| with_statement(error, &from, query, &name, &kind))?;
-    Ok(View { name, query_id, schema, topic, kind })
+    Ok(View { name, query_id, schema, topic, joins, kind })
+}
+
+/// Joins are named after their query.
+fn name_joins(from: &mut From, query_id: &str) {
+    let joins: Vec<String> = from.joins.iter().map(|j| j.name.clone()).collect();
+    let sides = from.joins.iter_mut().flat_map(|j| [&mut j.left.input, &mut j.right.input]);
+    for pipeline in sides.chain([&mut from.pipeline]).filter(|p| joins.contains(&p.input)) {
+        pipeline.input = format!("{query_id} {}", pipeline.input);
+    }
+    from.joins.iter_mut().for_each(|j| j.name = format!("{query_id} {}", j.name));
 }
 
 /// A query without groups.
@@ -156,7 +168,8 @@ fn plain(
     let schema = Schema { key: key.iter().map(column).collect(), value: value.iter().map(column).collect() };
     let mut pipeline = from.pipeline.clone();
     // A tombstone passes what only projects.
-    pipeline.keep_tombstones = pipeline.steps.is_empty() && !from.table && purpose != Purpose::Push;
+    pipeline.keep_tombstones =
+        pipeline.steps.is_empty() && from.joins.is_empty() && !from.table && purpose != Purpose::Push;
     if !explode.is_empty() {
         if from.table {
             return Err(Diagnostic::at(select_span(query), "Table source is not supported with table functions"));
@@ -165,7 +178,7 @@ fn plain(
         pipeline.steps.push(Step::Explode(explode));
     }
     let mut columns: Columns = key.into_iter().chain(value).collect();
-    if from.window.is_some() && from.scope.is_single() && purpose != Purpose::Push {
+    if from.window.is_some() && !from.table && purpose != Purpose::Push {
         // The bounds of windowed keys stay behind the columns.
         let relation = from.scope.relations.first();
         let bound = |name: &str| Some(NamedExpr { name: name.into(), expr: relation?.column(name)? });
@@ -244,12 +257,12 @@ fn split(
     // For each key column: what it is, and its value.
     let wanted: Vec<(Vec<Expr>, Option<Expr>)> = match (keys, &from.key) {
         (Some(keys), _) => keys.iter().map(|k| (vec![k.clone()], None)).collect(),
-        (None, Key::Columns(positions)) => {
+        (None, Key::Columns(positions) | Key::Left(positions)) => {
             let column = |&i: &usize| Some(Expr::Column(i, from.scope.at(i)?.1.ty.clone()));
             positions.iter().filter_map(column).map(|e| (vec![e], None)).collect()
         }
-        (None, Key::Join { value, columns }) => {
-            let column = |&i: &usize| Some(Expr::Column(i, from.scope.at(i)?.1.ty.clone()));
+        (None, Key::Join { value, columns, .. }) => {
+            let column = |&i: &usize| Some(Expr::Column(i, from.scope.row.get(i)?.ty.clone()));
             vec![(columns.iter().filter_map(column).collect(), Some(value.clone()))]
         }
     };
@@ -261,7 +274,7 @@ fn split(
             (!places.is_empty()).then_some(places)
         });
         let Some(places) = chosen else {
-            return Err(missing_key(from, query, &wanted, what, sink));
+            return Err(missing_key(from, query, &wanted, what, items, sink));
         };
         if places.len() > 1 {
             let mut names: Vec<&str> = places.iter().map(|&i| items[i].name.as_str()).collect();
@@ -309,9 +322,15 @@ fn missing_key(
     query: &Query,
     wanted: &[(Vec<Expr>, Option<Expr>)],
     what: KeyOf,
+    items: &[Item],
     sink: &str,
 ) -> Diagnostic {
+    if let (Key::Left(positions), KeyOf::Source) = (&from.key, what) {
+        return missing_left(from, query, positions, items);
+    }
+    let synthetic = from.scope.synthetic.as_ref().filter(|_| what == KeyOf::Source).map(|key| key.name.as_str());
     let text = |expr: &Expr, qualified: bool| match expr {
+        Expr::Column(0, _) if synthetic.is_some() => synthetic.unwrap_or_default().into(),
         Expr::Column(i, _) => from.scope.at(*i).map_or(String::new(), |(relation, column)| {
             if qualified {
                 format!("{}.{}", quoted(&relation.alias), quoted(&column.name))
@@ -331,7 +350,7 @@ fn missing_key(
             let several = names.len() > 1;
             ("join expression", names, " or ", several)
         }
-        (KeyOf::Source, Key::Columns(_)) => {
+        (KeyOf::Source, Key::Columns(_) | Key::Left(_)) => {
             let names: Vec<String> = wanted.iter().flat_map(|(c, _)| c.iter().map(|e| text(e, false))).collect();
             let several = names.len() > 1;
             ("key column", names, " and ", several)
@@ -341,9 +360,29 @@ fn missing_key(
     Diagnostic::at(
         select_span(query),
         format!(
-            "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\nThe query used to build `{sink}` must include the {kind}{} {} in its projection (eg, SELECT {example}...).",
+            "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\nThe query used to build `{sink}` must include the {kind}{} {} in its projection (eg, SELECT {example}...).{}",
             if several { "s" } else { "" },
             either(&names, join),
+            synthetic.map_or(String::new(), |key| format!(
+                "\n{key} was added as a synthetic key column because the join criteria did not match any source column. This expression must be included in the projection and may be aliased. "
+            )),
+        ),
+    )
+}
+
+/// A join by a foreign key keeps the left table's key.
+fn missing_left(from: &From, query: &Query, positions: &[usize], items: &[Item]) -> Diagnostic {
+    let key = positions.iter().filter_map(|i| Some((*i, from.scope.at(*i)?)));
+    let selected = |i: usize| items.iter().any(|t| !t.as_value && matches!(t.expr, Expr::Column(c, _) if c == i));
+    let missing: Vec<_> = key.filter(|(i, _)| !selected(*i)).map(|(_, found)| found).collect();
+    let table = missing.first().map_or(String::new(), |(relation, _)| format!("`{}`", relation.alias));
+    let s = if missing.len() > 1 { "s" } else { "" };
+    let names: Vec<String> = missing.iter().map(|(_, column)| format!("`{}`", column.name)).collect();
+    Diagnostic::at(
+        select_span(query),
+        format!(
+            "Primary key column{s} missing in projection. For foreign-key table-table joins, the projection must include all primary key columns from the left input table ({table}). Missing column{s}: {}.",
+            names.join(", ")
         ),
     )
 }

@@ -11,6 +11,10 @@ use crate::sql::nearest;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     pub(super) relations: Vec<Named>,
+    /// The key that the last join made, where no column can stand for it.
+    pub(super) synthetic: Option<Column>,
+    /// The columns of the row.
+    pub(super) row: Vec<Column>,
 }
 
 /// One of them.
@@ -28,9 +32,12 @@ pub(super) struct Named {
     pub(super) offset: usize,
     /// Its rows have windows: WINDOWSTART and WINDOWEND stand behind its columns.
     pub(super) windowed: bool,
-    /// Its ROWTIME and the like are those of the row.
-    pub(super) leads: bool,
+    /// Its ROWTIME, ROWPARTITION and ROWOFFSET; those that can be had.
+    pub(super) pseudo: [Option<Expr>; 3],
 }
+
+/// The columns that every source has beside its own.
+pub(super) const PSEUDO: [&str; 3] = ["ROWTIME", "ROWPARTITION", "ROWOFFSET"];
 
 /// The clause that a name stands in, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +74,11 @@ impl Scope {
         self.relations.len() < 2
     }
 
-    /// How many columns the row has.
-    pub(super) fn width(&self) -> usize {
-        self.relations.last().map_or(0, |r| r.offset + r.width())
+    /// The name of a join's key that no column can stand for: ROWKEY, with a number when sources have such names.
+    pub(super) fn synthetic_name(&self) -> String {
+        let taken = |name: &str| self.relations.iter().any(|r| r.columns.iter().any(|c| c.name == name));
+        let numbered = (1..).map(|n| format!("ROWKEY_{n}"));
+        std::iter::once("ROWKEY".to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
     }
 
     /// The expression that reads a column.
@@ -83,6 +92,9 @@ impl Scope {
         let found: Vec<(&Named, Expr)> = relations().filter_map(|r| Some((r, r.column(&name.name)?))).collect();
         match found.as_slice() {
             [(_, expr)] => Ok(expr.clone()),
+            [] if qualifier.is_none() && self.synthetic.as_ref().is_some_and(|key| key.name == name.name) => {
+                Ok(self.synthetic.as_ref().map_or(Expr::Rowtime, |key| Expr::Column(0, key.ty.clone())))
+            }
             [] => self.pseudo(qualifier, name, clause),
             several => {
                 let names: Vec<String> = several.iter().map(|(r, _)| format!("{}.{}", r.alias, name.name)).collect();
@@ -113,19 +125,16 @@ impl Scope {
             None => self.relations.first(),
             Some(q) => self.relations.iter().find(|r| r.alias == q.name),
         };
-        let expr = match (name.name.as_str(), relation) {
-            ("ROWTIME", Some(_)) => Expr::Rowtime,
-            ("ROWPARTITION", Some(_)) => Expr::Rowpartition,
-            ("ROWOFFSET", Some(_)) => Expr::Rowoffset,
-            _ => return Err(self.unknown(qualifier, name, clause)),
+        let which = PSEUDO.iter().position(|p| *p == name.name);
+        let (Some(which), Some(relation)) = (which, relation) else {
+            return Err(self.unknown(qualifier, name, clause));
         };
-        if relation.is_some_and(|r| !r.leads) {
-            return Err(Diagnostic::at(
+        relation.pseudo[which].clone().ok_or_else(|| {
+            Diagnostic::at(
                 name.span,
-                format!("weir does not support {} of the right side of a join", name.name),
-            ));
-        }
-        Ok(expr)
+                format!("weir does not support {} of a table, nor of the right side of a join with one", name.name),
+            )
+        })
     }
 
     fn unknown(&self, qualifier: Option<&Ident>, name: &Ident, clause: Clause) -> Diagnostic {
@@ -188,15 +197,17 @@ impl Scope {
 }
 
 impl Named {
-    /// How many columns it has in the row.
-    pub(super) fn width(&self) -> usize {
-        self.columns.len() + if self.windowed { BOUNDS.len() } else { 0 }
+    /// Its columns in the row.
+    pub(super) fn row(&self) -> impl Iterator<Item = Column> {
+        let bounds = BOUNDS.into_iter().filter(|_| self.windowed);
+        let bounds = bounds.map(|name| Column { name: name.into(), ty: SqlType::Bigint });
+        self.columns.iter().cloned().chain(bounds)
     }
 
-    /// The names of its columns in the row.
-    pub(super) fn names(&self) -> Vec<String> {
-        let bounds = BOUNDS.into_iter().filter(|_| self.windowed).map(String::from);
-        self.columns.iter().map(|c| c.name.clone()).chain(bounds).collect()
+    /// Its columns stand so many places further.
+    pub(super) fn relocate(&mut self, by: usize) {
+        self.offset += by;
+        self.pseudo.iter_mut().flatten().for_each(|e| super::prune::relocate(e, &|i| i + by));
     }
 
     /// The expression that reads one of its columns.

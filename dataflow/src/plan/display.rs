@@ -7,6 +7,7 @@
 
 use super::aggregate::{AggregateCall, AggregateFunction};
 use super::expr::Expr;
+use super::join::{Join, Matching};
 use super::{Aggregate, Format, KeyWindow, NamedExpr, Pipeline, Source, Step, TopicSpec, View, ViewKind, Windowing};
 use crate::row::{Column, Schema, SqlType, Value, text};
 use crate::sql::ast::{BinaryOp, JoinKind};
@@ -26,7 +27,7 @@ impl fmt::Display for View {
             ViewKind::Stream(p) | ViewKind::Table(p) => pipeline(p).0,
             ViewKind::Aggregate(a) => aggregate(a),
         };
-        for line in lines {
+        for line in self.joins.iter().flat_map(join).chain(lines) {
             writeln!(f, "  {line}")?;
         }
         write!(f, "  to {}", self.topic)
@@ -119,7 +120,7 @@ fn pipeline(p: &Pipeline) -> (Vec<String>, Names) {
                 let found: Vec<String> = l
                     .columns
                     .iter()
-                    .map(|c| all.get(*c).map_or("?".into(), |c| format!("{}.{}", l.table, c.name)))
+                    .map(|c| format!("{}.{}", l.table, all.get(*c).map_or("ROWTIME", |c| &c.name)))
                     .collect();
                 lines.push(format!("lookup {kind} {} by {} for {}", l.table, show(&l.key, &names), found.join(", ")));
                 names.extend(found);
@@ -130,6 +131,38 @@ fn pipeline(p: &Pipeline) -> (Vec<String>, Names) {
         lines.push("keep tombstones".into());
     }
     (lines, names)
+}
+
+/// A join: what of its sides meets, then each side.
+fn join(j: &Join) -> Vec<String> {
+    let kind = match j.kind {
+        JoinKind::Inner => "inner",
+        JoinKind::Left => "left",
+        JoinKind::Right => "right",
+        JoinKind::Full => "full",
+    };
+    let sides = j.sides().map(|side| {
+        let (lines, names) = pipeline(&side.input);
+        (lines, list(&side.key, &names), named(&side.columns, &names))
+    });
+    let [(left, left_key, left_columns), (right, right_key, right_columns)] = sides;
+    let on = match &j.on {
+        Matching::Within { before_ms, after_ms, grace_ms } => {
+            let grace = grace_ms.map(|ms| format!(", grace {}", span(ms))).unwrap_or_default();
+            format!(" within {} before and {} after{grace}", span(*before_ms), span(*after_ms))
+        }
+        Matching::Primary => " of tables by primary key".into(),
+        Matching::Foreign => " of tables by foreign key".into(),
+    };
+    let mut lines = vec![format!("{}: {kind} join{on}", j.name)];
+    for (side, steps, key, columns) in
+        [("left", left, left_key, left_columns), ("right", right, right_key, right_columns)]
+    {
+        lines.extend(steps.into_iter().map(|line| format!("  {side}: {line}")));
+        let columns = if columns.is_empty() { "nothing".into() } else { columns };
+        lines.push(format!("  {side}: by {key} for {columns}"));
+    }
+    lines
 }
 
 fn aggregate(a: &Aggregate) -> Vec<String> {

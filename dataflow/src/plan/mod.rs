@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! Source (a declared stream or table over a topic)
-//!    │ Stream::Source / Stream::View
-//!    ▼
+//!    │            ┌─ Pipeline ─ left
+//!    │    Join ◀──┴─ Pipeline ─ right                     a node of its own that pipelines read
+//!    ▼     ▼
 //! Step … Step            stateless, on column batches: filter, project, look up a table
 //!    ├──────────────▶ ViewKind::Stream                    CREATE STREAM … AS SELECT
 //!    ▼
@@ -21,6 +22,7 @@ mod display;
 pub mod eval;
 pub mod expr;
 pub mod functions;
+pub mod join;
 pub mod query;
 
 use crate::row::{Column, Schema, SqlType};
@@ -29,6 +31,7 @@ use crate::time::{Grace, WindowSpec};
 use aggregate::AggregateCall;
 use expr::Expr;
 use functions::table::TableFunction;
+use join::Join;
 use serde::{Deserialize, Serialize};
 
 /// The encodings of keys and values.
@@ -114,6 +117,8 @@ pub struct View {
     pub schema: Schema,
     /// The topic of its changes.
     pub topic: TopicSpec,
+    /// The joins before it, each after those that it reads; the last one is what its pipeline reads.
+    pub joins: Vec<Join>,
     /// What it computes.
     pub kind: ViewKind,
 }
@@ -149,6 +154,36 @@ impl View {
         }
     }
 
+    /// All its pipelines: those of its joins' sides, then its own.
+    pub fn pipelines(&self) -> impl Iterator<Item = &Pipeline> {
+        let sides = self.joins.iter().flat_map(|j| [&j.left.input, &j.right.input]);
+        sides.chain([self.pipeline()])
+    }
+
+    /// What it reads row by row, leftmost first: sources and views, not its own joins.
+    pub fn inputs(&self) -> Vec<&str> {
+        let own = |name: &str| self.joins.iter().any(|j| j.name == name);
+        self.pipelines().map(|p| p.input.as_str()).filter(|name| !own(name)).collect()
+    }
+
+    /// The tables that it looks up.
+    pub fn lookups(&self) -> impl Iterator<Item = &str> {
+        self.pipelines().flat_map(|p| &p.steps).filter_map(|step| match step {
+            Step::Lookup(lookup) => Some(lookup.table.as_str()),
+            Step::Filter(_) | Step::Project(_) | Step::Explode(_) => None,
+        })
+    }
+
+    /// Reads `to` wherever it reads `from` row by row.
+    pub fn redirect(&mut self, from: &str, to: &str) {
+        let mut joins = std::mem::take(&mut self.joins);
+        let sides = joins.iter_mut().flat_map(|j| [&mut j.left.input, &mut j.right.input]);
+        for pipeline in sides.chain([self.pipeline_mut()]).filter(|p| p.input == from) {
+            pipeline.input = to.into();
+        }
+        self.joins = joins;
+    }
+
     /// Its rows have windows.
     pub fn is_windowed(&self) -> bool {
         matches!(&self.kind, ViewKind::Aggregate(aggregate) if aggregate.window.is_some())
@@ -174,7 +209,7 @@ pub enum ViewKind {
 /// [`Step::Lookup`] the table's too, after a [`Step::Project`] those of the projection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pipeline {
-    /// The declared source or view that is read.
+    /// The declared source, view or join that is read.
     pub input: String,
     /// The names of the input row's columns: its schema's, keys first, then for an input with windowed keys
     /// WINDOWSTART and WINDOWEND. As many as the row is wide.
@@ -228,7 +263,7 @@ pub struct Lookup {
     /// The table's schema.
     pub schema: Schema,
     /// Columns of the table's schema that are appended to the row, in this order; at least its key's value can be
-    /// among them (then null when the lookup misses).
+    /// among them (then null when the lookup misses). One past the schema's last is the row's ROWTIME.
     pub columns: Vec<usize>,
     /// The stream row's value that must equal the table's primary key; null never matches.
     pub key: Expr,

@@ -4,6 +4,7 @@
 //! [`Store`] as one run. Only when somebody listens are the rows before and after worked out. Windows whose retention is
 //! over are forgotten, a stretch of event time at a time, and hidden before that.
 
+use super::finals;
 use super::finish::{Finish, Item};
 use super::group::Parcel;
 use super::port::Flow;
@@ -52,6 +53,8 @@ pub struct Shape {
     pub retention: i64,
     /// How accumulators become rows.
     pub finish: Finish,
+    /// EMIT FINAL: a window shows when it has been over for this grace, in ms.
+    pub final_grace: Option<i64>,
 }
 
 /// A table on one worker: shared by the operator, which writes it between two steps' reads, and the worker.
@@ -98,7 +101,8 @@ impl Kept {
             Windows::Hops(hops) => (shape.retention / STRETCHES).max(hops.size),
             Windows::Sessions(gap) => (shape.retention / STRETCHES).max(gap).max(1),
         };
-        Kept { shape, store: Store::new(stretch), listening: false, stream_times: BTreeMap::new() }
+        let listening = shape.final_grace.is_some();
+        Kept { shape, store: Store::new(stretch), listening, stream_times: BTreeMap::new() }
     }
 
     /// The first epoch that is not in yet on this worker.
@@ -116,10 +120,24 @@ impl Kept {
         self.store.updates()
     }
 
+    /// Somebody wants changes, or nobody does any more.
+    pub fn listen(&mut self, listening: bool) {
+        self.listening = listening || self.shape.final_grace.is_some();
+    }
+
+    /// Stream time as of an epoch.
+    pub fn stream_time(&self, as_of: u64) -> i64 {
+        self.stream_times.range(..=as_of).next_back().map_or(i64::MIN, |(_, t)| *t)
+    }
+
+    /// The epochs of a range in which stream time went on.
+    pub fn stream_time_epochs(&self, range: std::ops::Range<u64>) -> impl Iterator<Item = u64> {
+        self.stream_times.range(range).map(|(epoch, _)| *epoch)
+    }
+
     /// Windows that start (sessions: end) before this time are gone, as of an epoch.
     fn horizon(&self, as_of: u64) -> i64 {
-        let stream_time = self.stream_times.range(..=as_of).next_back().map_or(i64::MIN, |(_, t)| *t);
-        stream_time.saturating_sub(self.shape.retention)
+        self.stream_time(as_of).saturating_sub(self.shape.retention)
     }
 
     /// Shows the rows of a selection, in ascending order of key and window.
@@ -139,7 +157,12 @@ impl Kept {
         let mut batch = Chunk { finish: &self.shape.finish, items: Vec::new(), each: &mut each };
         let shape = &self.shape;
         let mut group = Group { shape, key: Vec::new(), windows: BTreeMap::new() };
+        let stream_time = self.stream_time(selection.as_of);
+        let is_final = |bounds: Bounds| {
+            shape.final_grace.is_none_or(|grace| finals::over(shape.windows, bounds, grace) <= stream_time)
+        };
         let visible = |bounds: Option<Bounds>| match (bounds, shape.windows) {
+            (Some(b), _) if !is_final(b) => false,
             (Some(b), Windows::Sessions(_)) => b.end >= horizon && (from..=to).contains(&b.start),
             (Some(b), _) => b.start >= horizon && (from..=to).contains(&b.start),
             (None, _) => true,

@@ -43,6 +43,7 @@ impl Copy {
                 let (mut key, mut rest) = (&change.key[..], &value[..]);
                 let mut row = packed::pop_all(&mut key, &self.key_types);
                 row.extend(packed::pop_all(&mut rest, &self.value_types));
+                row.push(Value::Bigint(change.time));
                 let read = self.lookup.columns.iter().map(|&c| row.get(c).cloned().unwrap_or(Value::Null)).collect();
                 self.rows.insert(change.key.clone(), read);
             }
@@ -71,7 +72,7 @@ impl Copy {
             }
             JoinKind::Left | JoinKind::Right | JoinKind::Full => (batch.clone(), found),
         };
-        let types: Vec<&SqlType> = self.lookup.schema.columns().map(|c| &c.ty).collect();
+        let types: Vec<&SqlType> = self.lookup.schema.columns().map(|c| &c.ty).chain([&SqlType::Bigint]).collect();
         let columns = self.lookup.columns.iter().enumerate().map(|(i, &column)| -> Option<ArrayRef> {
             let values: Vec<&Value> = found.iter().map(|f| f.map_or(&Value::Null, |row| &row[i])).collect();
             types.get(column).map(|ty| packed::column(ty, values.into_iter()))

@@ -11,19 +11,26 @@
 //!                                               group ▶ partial accumulators ═exchange═▶ keyed ── TableChange ──▶ …
 //! ```
 //!
+//! A join that keeps state is a node too, whose rows other nodes read: [`arrivals`] and [`within`] join streams, [`paired`]
+//! tables.
+//!
 //! [`steps`] are stateless and run where a record was decoded; [`lookup`] joins with a table as of the epoch; [`group`]
 //! folds a batch into partial accumulators before anything crosses workers; [`keyed`] is the one operator with state: a
 //! [`Store`](crate::arrange::Store) that takes partial accumulators and tells, when somebody listens, what changed.
 
+pub mod arrivals;
+pub mod finals;
 pub mod finish;
 pub mod group;
 pub mod keyed;
 pub mod lookup;
+pub mod paired;
 pub mod port;
 pub mod sessions;
 pub mod steps;
 pub mod tables;
 pub mod windows;
+pub mod within;
 
 use crate::views::change::Bounds;
 use serde::{Deserialize, Serialize};

@@ -55,8 +55,11 @@ impl<T: Clone + 'static> Inlet<T> {
         }
     }
 
-    /// Closes every epoch before this one.
+    /// Closes every epoch before this one; before `u64::MAX`, all.
     pub fn advance(&mut self, epoch: u64) {
+        if epoch == u64::MAX {
+            return self.close();
+        }
         if epoch > self.frontier {
             self.frontier = epoch;
             self.capability = self.capability.take().map(|c| c.delayed(&epoch));
@@ -66,6 +69,9 @@ impl<T: Clone + 'static> Inlet<T> {
 
     /// Closes all epochs.
     pub fn close(&mut self) {
+        if self.frontier == u64::MAX {
+            return;
+        }
         self.frontier = u64::MAX;
         self.capability = None;
         self.handle.activate();

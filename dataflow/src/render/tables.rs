@@ -89,7 +89,9 @@ pub fn rows<'scope>(
                 values.push(&mut value, row);
                 value.into_boxed_slice()
             });
-            if value.is_some() || shown_before.contains(&i) {
+            // A join tells the end of a row also where there was none.
+            let ended = change.old.is_none() && change.new.is_none();
+            if value.is_some() || ended || shown_before.contains(&i) {
                 let order = i64::try_from(epoch).unwrap_or(i64::MAX);
                 parcels.add(Accum::latest(order, value, change.time), |key| key.extend_from_slice(&change.key));
             }
@@ -162,7 +164,7 @@ fn each<'scope>(
 }
 
 /// The old or the new rows of changes as a batch, whose offsets are the changes' positions.
-fn batch(schema: &Schema, changes: &[TableChange], new: bool) -> (Batch, Vec<usize>) {
+pub(super) fn batch(schema: &Schema, changes: &[TableChange], new: bool) -> (Batch, Vec<usize>) {
     let key_types: Vec<SqlType> = schema.key.iter().map(|c| c.ty.clone()).collect();
     let value_types: Vec<SqlType> = schema.value.iter().map(|c| c.ty.clone()).collect();
     let mut cells: Vec<Vec<Value>> = vec![Vec::new(); schema.len()];

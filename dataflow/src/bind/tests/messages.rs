@@ -93,23 +93,6 @@ fn keys_must_be_selected() {
 #[test]
 fn what_is_not_supported_is_named() {
     refused(
-        "CREATE STREAM clicks (id INT KEY) WITH (kafka_topic='c', format='json');
-        CREATE STREAM a AS SELECT * FROM orders o JOIN clicks p WITHIN 1 HOUR ON o.id = p.id;",
-        expect![[r#"
-            shop.sql:2:42: weir does not support stream-stream joins
-                        CREATE STREAM a AS SELECT * FROM orders o JOIN clicks p WITHIN 1 HOUR ON o.id = p.id;
-                                                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-              hint: a stream can be joined to a table"#]],
-    );
-    refused(
-        "CREATE TABLE a AS SELECT * FROM customers c JOIN cities d ON c.city = d.city;",
-        expect![[r#"
-        shop.sql:1:33: weir does not support table-table joins
-            CREATE TABLE a AS SELECT * FROM customers c JOIN cities d ON c.city = d.city;
-                                            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          hint: a stream can be joined to a table"#]],
-    );
-    refused(
         "CREATE STREAM a (b INT) WITH (kafka_topic='a', value_format='avro');",
         expect![[r#"
         shop.sql:1:61: weir does not support the format AVRO
