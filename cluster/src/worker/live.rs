@@ -221,10 +221,7 @@ impl Live<'_> {
             Command::Install { view, offset } => self.install(worker, view, offset),
             Command::Pause { view, paused } => self.engine.pause(&view, paused),
             Command::Drop(name) => {
-                self.engine.remove(worker, &name);
-                self.sources.remove(&name);
-                self.readings.remove(&name);
-                self.stop_unread();
+                self.remove(worker, &name);
             }
             Command::Peek { id, query } => match self.engine.peek(&query, epoch) {
                 Ok(rows) => {
@@ -241,6 +238,7 @@ impl Live<'_> {
                     Box::new(move |batch| deliver(Answer::Changes(id, batch))) as weir_dataflow::engine::Deliver
                 });
                 let name = subscription(id);
+                let input = if snapshot { self.read_again(worker, &input, &name) } else { input };
                 if let Err(reason) = self.engine.subscribe(worker, &name, &input, epoch, snapshot, deliver) {
                     self.answer(Answer::Failed(id, reason));
                 }
@@ -249,8 +247,7 @@ impl Live<'_> {
                 self.want(&input, offset);
             }
             Command::Unsubscribe(id) => {
-                self.engine.remove(worker, &subscription(id));
-                self.stop_unread();
+                self.remove(worker, &subscription(id));
             }
             Command::Settle(id) => self.settling.push((id, None)),
             Command::Home(address) => {
@@ -264,22 +261,47 @@ impl Live<'_> {
         view.lookups().for_each(|table| self.want(table, Offset::Earliest));
         let inputs: Vec<String> = view.inputs().into_iter().map(Into::into).collect();
         for input in inputs {
-            let begun_before = self.readings.get(&input).is_some_and(|r| r.group != self.group);
-            let mut from = input;
-            if begun_before && offset == Offset::Earliest && self.sources.get(&from).is_some_and(|s| !s.table) {
-                // Its records so far have gone by: they are read again, for this view alone.
-                let mut again = self.sources[&from].clone();
-                again.name = format!("{from} from the beginning for {}", view.name);
-                self.engine.declare(worker, &again, false);
-                view.redirect(&from, &again.name);
-                from.clone_from(&again.name);
-                self.sources.insert(from.clone(), again);
+            let mut from = input.clone();
+            if offset == Offset::Earliest {
+                from = self.read_again(worker, &input, &view.name);
+                view.redirect(&input, &from);
             }
             self.want(&from, offset);
         }
         if let Err(reason) = self.engine.install(worker, &view, offset == Offset::Earliest) {
             tracing::error!(view = view.name, "cannot be kept: {reason}");
         }
+    }
+
+    /// The name under which a reader finds all of an input: a declared stream whose records so far have gone by is read
+    /// again, for this reader alone.
+    fn read_again(&mut self, worker: &mut Worker, input: &str, reader: &str) -> String {
+        let begun_before = self.readings.get(input).is_some_and(|r| r.group != self.group);
+        match self.sources.get(input).filter(|source| begun_before && !source.table) {
+            None => input.into(),
+            Some(source) => {
+                let again = Source { name: format!("{input}{}", again_for(reader)), ..source.clone() };
+                self.engine.declare(worker, &again, false);
+                let name = again.name.clone();
+                self.sources.insert(name.clone(), again);
+                name
+            }
+        }
+    }
+
+    /// Forgets a view, source or subscription, and what was read for it alone.
+    fn remove(&mut self, worker: &mut Worker, name: &str) {
+        self.engine.remove(worker, name);
+        self.sources.remove(name);
+        self.readings.remove(name);
+        let own: Vec<String> = self.sources.keys().filter(|s| s.ends_with(&again_for(name))).cloned().collect();
+        for source in own {
+            self.engine.remove(worker, &source);
+            self.sources.remove(&source);
+            self.readings.remove(&source);
+            self.shared.config.metrics.forget_source(&source);
+        }
+        self.stop_unread();
     }
 
     /// Notes that a declared source is to be read, when it is one and is not read yet.
@@ -406,6 +428,11 @@ impl Live<'_> {
             }
         }
     }
+}
+
+/// How the name of a source ends that is read for one reader alone.
+fn again_for(reader: &str) -> String {
+    format!(" from the beginning for {reader}")
 }
 
 fn subscription(id: u64) -> String {
