@@ -211,6 +211,9 @@ pub struct WorkerArgs {
     /// A file with one HOST:PORT a line, a line a process; without it, 127.0.0.1 with ports from 2101
     #[arg(long, value_name = "FILE")]
     pub hosts: Option<PathBuf>,
+    /// Seconds to wait for the other processes
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub meet_timeout: u64,
     /// How long an epoch lasts at most, in milliseconds: how fresh answers are
     #[arg(long, value_name = "MS", default_value_t = 100)]
     pub epoch_ms: u64,

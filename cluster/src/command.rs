@@ -9,9 +9,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
+use weir_dataflow::engine::GONE;
 use weir_dataflow::plan::query::RowQuery;
 use weir_dataflow::plan::{Source, View};
 use weir_dataflow::views::change::{ChangeBatch, Row};
+
+/// How often a peek is asked that comes too late.
+const TRIES: u32 = 20;
 
 /// Where a topic's reading starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +88,39 @@ pub enum Answer {
     Changes(u64, ChangeBatch),
     /// The request cannot be answered.
     Failed(u64, String),
+    /// Nobody asked: what a process has to say to process 0.
+    Word(Word),
+}
+
+/// What a process that is not the first tells process 0, for it alone answers requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Word {
+    /// An entry of its processing log, as JSON.
+    Log(Vec<u8>),
+    /// What it has counted.
+    Metrics {
+        /// Which process.
+        process: usize,
+        /// Its metrics as text.
+        text: String,
+    },
+    /// It was told to end: all are to end.
+    Leave,
+}
+
+/// Where what processes have to say goes in and comes out.
+pub struct Words {
+    /// What this process says; its first worker takes it.
+    pub said: Mutex<Option<std::sync::mpsc::Receiver<Word>>>,
+    /// What process 0 hears.
+    pub heard: mpsc::UnboundedSender<Word>,
+}
+
+/// Of a process that has nothing to say and does not listen.
+impl Default for Words {
+    fn default() -> Self {
+        Words { said: Mutex::new(None), heard: mpsc::unbounded_channel().0 }
+    }
 }
 
 /// The intake's end of the line to the workers. Cheap to clone.
@@ -123,14 +160,19 @@ pub struct Subscription {
 }
 
 impl Workers {
-    /// Both ends of a line to `peers` workers; `wake` rouses worker 0 after a command.
-    pub fn new(peers: usize, wake: Arc<dyn Fn() + Send + Sync>) -> (Workers, Line) {
+    /// Both ends of a line to `peers` workers; `wake` rouses worker 0 after a command, `heard` gets what other
+    /// processes say.
+    pub fn new(peers: usize, wake: Arc<dyn Fn() + Send + Sync>, heard: mpsc::UnboundedSender<Word>) -> (Workers, Line) {
         let (commands, receiver) = std::sync::mpsc::channel();
         let pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>> = Arc::default();
         let answers = Closing(Arc::clone(&pending));
         let answer = move |answer: Answer| {
             let id = match &answer {
                 Answer::Rows(id, _) | Answer::Done(id) | Answer::Changes(id, _) | Answer::Failed(id, _) => *id,
+                Answer::Word(word) => {
+                    let _ = heard.send(word.clone());
+                    return;
+                }
             };
             if let Ok(pending) = answers.0.lock()
                 && let Some(asker) = pending.get(&id)
@@ -176,6 +218,17 @@ impl Workers {
     /// # Errors
     /// The view is unknown to the workers, or the workers have ended.
     pub async fn peek(&self, query: RowQuery) -> Result<Vec<Row>, String> {
+        // Where workers are slow, a peek may come to one of them later than it keeps what has passed.
+        for _ in 1..TRIES {
+            match self.peek_once(query.clone()).await {
+                Err(reason) if reason == GONE => {}
+                result => return result,
+            }
+        }
+        self.peek_once(query).await
+    }
+
+    async fn peek_once(&self, query: RowQuery) -> Result<Vec<Row>, String> {
         let (id, mut answers) = self.request();
         self.send(Command::Peek { id, query });
         let (mut rows, mut done) = (Vec::new(), 0);
@@ -189,7 +242,7 @@ impl Workers {
                     }
                 }
                 Some(Answer::Failed(_, reason)) => break Err(reason),
-                Some(Answer::Changes(..)) => {}
+                Some(Answer::Changes(..) | Answer::Word(_)) => {}
                 None => break Err("the workers have ended".into()),
             }
         };
@@ -242,7 +295,7 @@ impl Subscription {
             match self.answers.recv().await? {
                 Answer::Changes(_, batch) => return Some(Ok(batch)),
                 Answer::Failed(_, reason) => return Some(Err(reason)),
-                Answer::Rows(..) | Answer::Done(_) => {}
+                Answer::Rows(..) | Answer::Done(_) | Answer::Word(_) => {}
             }
         }
     }

@@ -106,6 +106,8 @@ pub struct Shape {
     pub processes: usize,
     /// Their addresses (HOST:PORT) for one another; empty when there is one.
     pub hosts: Vec<String>,
+    /// How long to wait for the others.
+    pub patience: Duration,
     /// An epoch closes after this.
     pub epoch: Duration,
 }
@@ -382,7 +384,7 @@ pub fn kafka(args: &KafkaArgs) -> Result<Option<Kafka>, ConfigError> {
 }
 
 fn shape(args: &WorkerArgs) -> Result<Shape, ConfigError> {
-    let WorkerArgs { workers, processes, process, epoch_ms, .. } = *args;
+    let WorkerArgs { workers, processes, process, meet_timeout, epoch_ms, .. } = *args;
     if workers == 0 {
         return Err(ConfigError::NoWorkers);
     }
@@ -401,7 +403,8 @@ fn shape(args: &WorkerArgs) -> Result<Shape, ConfigError> {
         None => (0..processes).map(|i| format!("127.0.0.1:{}", 2101 + i)).collect(),
     };
     let hosts = if processes == 1 { Vec::new() } else { hosts };
-    Ok(Shape { workers, process, processes, hosts, epoch: Duration::from_millis(epoch_ms) })
+    let patience = Duration::from_secs(meet_timeout);
+    Ok(Shape { workers, process, processes, hosts, patience, epoch: Duration::from_millis(epoch_ms) })
 }
 
 /// The addresses in a hosts file: one a line; empty lines and what follows a `#` are passed over.

@@ -31,12 +31,9 @@ impl Place {
     /// Of a checked command line.
     pub fn new(shape: &Shape) -> Self {
         let hosts = if shape.processes > 1 { shape.hosts.clone() } else { Vec::new() };
-        Place { workers: shape.workers, process: shape.process, hosts, patience: PATIENCE }
+        Place { workers: shape.workers, process: shape.process, hosts, patience: shape.patience }
     }
 }
-
-/// How long processes wait for one another.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why processes did not meet.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 //! then the scripts, judged as a whole; then requests, until a signal comes or the workers end. It ends in the opposite
 //! order: no new requests, generators, sinks when they have delivered, workers.
 
-use crate::command::Command;
+use crate::command::{Command, Word, Words};
 use crate::config::{ConnectListen, Script, ServeConfig};
 use crate::connect::{Connectors, Context};
 use crate::http::{self, Role, Site};
@@ -19,8 +19,8 @@ use crate::worker::{self, Running, reading};
 use crate::{clock, demo};
 use anyhow::{Context as _, anyhow, bail};
 use std::io::Write;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -29,6 +29,9 @@ use weir_ingest::source::memory::{MemoryBroker, NewRecord};
 
 /// How long sinks may take to deliver what is pending when the server ends.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often a process tells process 0 what it has counted.
+const TELL: Duration = Duration::from_secs(1);
 
 /// Serves until told to stop.
 ///
@@ -44,12 +47,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let process = Process::start(&config).await?;
     if config.shape.process > 0 {
         say(&format!("listening on http://{address}, for process 0"));
-        let (stop, stopping) = watch::channel(false);
-        let server = tokio::spawn(http::forward::serve(listener, process.running.home.clone(), stopping));
-        wait(&process.running).await?;
-        stop.send_replace(true);
-        let _ = tokio::time::timeout(DRAIN, server).await;
-        return process.running.join().map_err(|e| anyhow!(e));
+        return follow(config.shape.process, process, listener).await;
     }
     let mut server = Server::start(&config, process, listener).await?;
     say(&format!("listening on http://{address}"));
@@ -61,15 +59,42 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         say(&demo::tour(address));
     }
     let live = tokio::spawn(demo::live_line(server.intake.clone(), Arc::clone(&server.site.metrics), config.demo));
-    let ended = wait(&server.running).await;
+    let ended = tokio::select! {
+        ended = wait(&server.running) => ended,
+        () = left(server.leaving.clone()) => Ok(()),
+    };
     live.abort();
     let joined = server.end().await;
     ended.and(joined)
 }
 
+/// A process that is not the first: requests go on to process 0, and so does what there is to tell.
+async fn follow(number: usize, process: Process, listener: TcpListener) -> anyhow::Result<()> {
+    let Process { running, entries, metrics, said, .. } = process;
+    let (stop, stopping) = watch::channel(false);
+    let server = tokio::spawn(http::forward::serve(listener, running.home.clone(), stopping));
+    let telling = tokio::spawn(tell(number, entries, metrics, said.clone()));
+    wait(&running).await?;
+    // Process 0 ends the workers, of all processes.
+    let _ = said.send(Word::Leave);
+    let joined = tokio::task::spawn_blocking(move || running.join());
+    let ended = tokio::time::timeout(2 * DRAIN, joined).await;
+    telling.abort();
+    stop.send_replace(true);
+    let _ = tokio::time::timeout(DRAIN, server).await;
+    match ended {
+        Ok(joined) => joined?.map_err(|e| anyhow!(e)),
+        Err(_) => bail!("process 0 did not end within {} s", 2 * DRAIN.as_secs()),
+    }
+}
+
 /// A process with its workers, which have met those of the others.
 pub(crate) struct Process {
     running: Running,
+    /// What this process has to say to process 0.
+    said: std::sync::mpsc::Sender<Word>,
+    /// What process 0 hears.
+    words: mpsc::UnboundedReceiver<Word>,
     memory: MemoryBroker,
     entries: mpsc::Receiver<processing_log::Entry>,
     metrics: Arc<Metrics>,
@@ -85,6 +110,8 @@ impl Process {
         let metrics = Arc::new(Metrics::default());
         let (log, entries) = ProcessingLog::new(Arc::clone(&metrics));
         let memory = MemoryBroker::new();
+        let (said, receiver) = std::sync::mpsc::channel();
+        let (heard, words) = mpsc::unbounded_channel();
         let workers_config = worker::Config {
             place: Place::new(&config.shape),
             epoch: config.shape.epoch,
@@ -97,9 +124,10 @@ impl Process {
             log: log.clone(),
             keep_recent: true,
             every_change: config.every_change,
+            words: Words { said: Mutex::new(Some(receiver)), heard },
         };
         let running = tokio::task::spawn_blocking(move || worker::start(workers_config)).await??;
-        Ok(Process { running, memory, entries, metrics, log })
+        Ok(Process { running, said, words, memory, entries, metrics, log })
     }
 }
 
@@ -111,6 +139,8 @@ pub(crate) struct Server {
     pub(crate) memory: MemoryBroker,
     running: Running,
     site: Arc<Site>,
+    /// True when another process was told to end.
+    leaving: watch::Receiver<bool>,
     /// True tells the listeners to end.
     stop: watch::Sender<bool>,
     listeners: Vec<tokio::task::JoinHandle<()>>,
@@ -124,7 +154,7 @@ impl Server {
     /// # Errors
     /// The brokers do not answer, or a script is wrong.
     pub(crate) async fn start(config: &ServeConfig, process: Process, listener: TcpListener) -> anyhow::Result<Self> {
-        let Process { running, memory, entries, metrics, log } = process;
+        let Process { running, words, memory, entries, metrics, log, .. } = process;
         let address = listener.local_addr()?;
         let workers = running.workers.clone();
         let spill = tempfile::Builder::new().prefix("weir-").tempdir().context("no folder for what sinks spill")?;
@@ -167,6 +197,8 @@ impl Server {
             .await
             .map_err(|failure| anyhow!("the processing log cannot be declared: {}", failure.message))?;
         tokio::spawn(write_log(entries, memory.clone()));
+        let (leave, leaving) = watch::channel(false);
+        tokio::spawn(hear(words, memory.clone(), Arc::clone(&metrics), leave));
         let site = Arc::new(Site {
             intake: intake.clone(),
             connectors,
@@ -175,14 +207,13 @@ impl Server {
             name: address.to_string(),
         });
         let (stop, _) = watch::channel(false);
-        let mut server = Server { intake, memory, running, site, stop, listeners: Vec::new(), _spill: spill };
-        let scripts = server.run_scripts(config).await;
-        server.listen(Role::Ksql, listener);
-        workers.send(Command::Home(address));
-        if let Err(error) = scripts {
+        let mut server = Server { intake, memory, running, site, leaving, stop, listeners: Vec::new(), _spill: spill };
+        if let Err(error) = server.run_scripts(config).await {
             let _ = server.end().await;
             return Err(error);
         }
+        server.listen(Role::Ksql, listener);
+        workers.send(Command::Home(reachable(address, &config.shape.hosts)));
         Ok(server)
     }
 
@@ -287,10 +318,71 @@ async fn wait(running: &Running) -> anyhow::Result<()> {
 async fn write_log(mut entries: mpsc::Receiver<processing_log::Entry>, memory: MemoryBroker) {
     while let Some(entry) = entries.recv().await {
         if let Ok(value) = serde_json::to_vec(&entry) {
-            let record = NewRecord { key: None, value: Some(&value), time: clock::now_ms(), headers: &[] };
-            if let Err(e) = memory.append(processing_log::TOPIC, None, record) {
-                tracing::warn!("the processing log cannot be written: {e}");
+            append_to_log(&memory, &value);
+        }
+    }
+}
+
+fn append_to_log(memory: &MemoryBroker, value: &[u8]) {
+    let record = NewRecord { key: None, value: Some(value), time: clock::now_ms(), headers: &[] };
+    if let Err(e) = memory.append(processing_log::TOPIC, None, record) {
+        tracing::warn!("the processing log cannot be written: {e}");
+    }
+}
+
+/// Tells process 0 what this one counts and what it rejects.
+async fn tell(
+    process: usize,
+    mut entries: mpsc::Receiver<processing_log::Entry>,
+    metrics: Arc<Metrics>,
+    said: std::sync::mpsc::Sender<Word>,
+) {
+    let mut again = tokio::time::interval(TELL);
+    loop {
+        let word = tokio::select! {
+            entry = entries.recv() => match entry.map(|entry| serde_json::to_vec(&entry)) {
+                Some(Ok(entry)) => Word::Log(entry),
+                Some(Err(_)) => continue,
+                None => return,
+            },
+            _ = again.tick() => Word::Metrics { process, text: metrics.render() },
+        };
+        if said.send(word).is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes what the other processes say.
+async fn hear(
+    mut words: mpsc::UnboundedReceiver<Word>,
+    memory: MemoryBroker,
+    metrics: Arc<Metrics>,
+    leave: watch::Sender<bool>,
+) {
+    while let Some(word) = words.recv().await {
+        match word {
+            Word::Log(entry) => append_to_log(&memory, &entry),
+            Word::Metrics { process, text } => metrics.hear(process, text),
+            Word::Leave => {
+                leave.send_replace(true);
             }
         }
+    }
+}
+
+/// Until another process was told to end.
+async fn left(mut leaving: watch::Receiver<bool>) {
+    if leaving.wait_for(|leaving| *leaving).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Where the other processes reach this one: when it listens everywhere, by its name in the hosts file.
+fn reachable(address: SocketAddr, hosts: &[String]) -> SocketAddr {
+    let named = || hosts.first()?.to_socket_addrs().ok()?.next();
+    match named() {
+        Some(host) if address.ip().is_unspecified() => SocketAddr::new(host.ip(), address.port()),
+        _ => address,
     }
 }

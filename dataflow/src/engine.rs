@@ -105,6 +105,9 @@ impl Node {
     }
 }
 
+/// Why a peek fails that came too late: the same one, asked again, is of a newer epoch.
+pub const GONE: &str = "the rows as of the asked epoch are gone: ask again";
+
 /// How an engine runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -571,7 +574,7 @@ impl Engine {
         let kept = node.kept.as_ref().ok_or_else(|| format!("'{}' is a stream and keeps no rows", query.input))?;
         let mut kept = kept.borrow_mut();
         if kept.since() > as_of {
-            return Err("the rows as of the asked epoch are gone: ask again".into());
+            return Err(GONE.into());
         }
         Ok(peek::rows(&mut kept, &node.schema, node.windowed, query, as_of))
     }

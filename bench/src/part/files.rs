@@ -30,6 +30,7 @@ pub(super) fn run(part: &Part) -> anyhow::Result<Measured> {
             process: part.process,
             processes: part.run.processes,
             hosts: part.hosts.clone(),
+            patience: part.place().patience,
             epoch: Duration::from_millis(part.run.epoch_ms),
         },
     };

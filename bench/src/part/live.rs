@@ -17,7 +17,7 @@ use std::io::{BufRead, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
-use weir_cluster::command::{Command, Offset, Subscription, Workers};
+use weir_cluster::command::{Command, Offset, Subscription, Words, Workers};
 use weir_cluster::intake::script::{self, Missing};
 use weir_cluster::metrics::Metrics;
 use weir_cluster::processing_log::ProcessingLog;
@@ -51,6 +51,7 @@ pub(super) fn run(part: &Part) -> anyhow::Result<Measured> {
         log,
         keep_recent: true,
         every_change: false,
+        words: Words::default(),
     })?;
     if part.process > 0 {
         return beside(running, &metrics);

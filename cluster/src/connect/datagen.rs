@@ -6,6 +6,7 @@ use crate::config::Rate;
 use crate::intake::topics::NewRow;
 use crate::metrics::Metrics;
 use bytes::Bytes;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,6 +23,8 @@ const UNLIMITED: f64 = 1e6;
 pub(super) struct Run {
     paused: watch::Sender<bool>,
     state: Arc<Mutex<State>>,
+    /// Number of the next record.
+    position: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -37,10 +40,11 @@ impl Run {
         if state == State::Running && *self.paused.borrow() { State::Paused } else { state }
     }
 
-    /// Ends it.
-    pub(super) async fn stop(self) {
+    /// Ends it. Gives the number of the record that it would have written next.
+    pub(super) async fn stop(self) -> u64 {
         self.task.abort();
         let _ = self.task.await;
+        self.position.load(Ordering::Relaxed)
     }
 }
 
@@ -53,11 +57,12 @@ pub(super) fn check(properties: &Properties) -> Result<(), ConnectError> {
     config(properties).map(|_| ())
 }
 
-/// Starts a generator. Returns it and its topic, which is made when it is not there.
+/// Starts a generator with record number `position`. Returns it and its topic, which is made when it is not there.
 pub(super) async fn start(
     name: &str,
     properties: &Properties,
     context: &Context,
+    position: u64,
 ) -> Result<(Run, String), ConnectError> {
     let (config, warnings) = config(properties)?;
     warnings.iter().for_each(|warning| tracing::warn!(connector = name, "{warning}"));
@@ -70,18 +75,20 @@ pub(super) async fn start(
         Rate::Unlimited => datagen::Rate::PerSecond(UNLIMITED),
     };
     let random = u64::try_from(clock::now_ms()).unwrap_or_default();
-    let runner = Runner::new(&config, rate, random, 0, clock::now_ms() as f64);
+    let runner = Runner::new(&config, rate, random, position, clock::now_ms() as f64);
     let (paused, pausing) = watch::channel(false);
     let state = Arc::new(Mutex::new(State::Running));
+    let position = Arc::new(AtomicU64::new(position));
     let writer = Writer {
         name: name.to_owned(),
         topic: topic.clone(),
         topics: context.topics.clone(),
         metrics: Arc::clone(&context.metrics),
         state: Arc::clone(&state),
+        position: Arc::clone(&position),
     };
     let task = tokio::spawn(writer.run(runner, pausing));
-    Ok((Run { paused, state, task }, topic))
+    Ok((Run { paused, state, position, task }, topic))
 }
 
 struct Writer {
@@ -90,6 +97,7 @@ struct Writer {
     topics: crate::intake::topics::Topics,
     metrics: Arc<Metrics>,
     state: Arc<Mutex<State>>,
+    position: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -114,6 +122,7 @@ impl Writer {
                 if let Err(reason) = self.topics.append(&self.topic, rows).await {
                     return self.fail(reason);
                 }
+                self.position.store(runner.position(), Ordering::Relaxed);
                 self.metrics.connector_records(&self.name).inc_by(written);
             }
             match progress {

@@ -153,10 +153,10 @@ impl Connectors {
         if self.running().contains_key(name) {
             return Err(ConnectError::Exists(format!("Connector {name} already exists")));
         }
-        self.start(name, properties).await
+        self.start(name, properties, 0).await
     }
 
-    /// Ends a connector and makes it again with other properties.
+    /// Ends a connector and makes it again with other properties; a generator goes on where it was.
     ///
     /// # Errors
     /// There is none, or the properties are wrong; then the old one goes on.
@@ -164,14 +164,14 @@ impl Connectors {
         let _order = self.order.lock().await;
         check(&properties)?;
         let old = self.running().remove(name).ok_or_else(|| not_found(name))?;
-        old.run.stop(Duration::ZERO).await;
-        self.start(name, properties).await
+        let position = old.run.stop(Duration::ZERO).await;
+        self.start(name, properties, position).await
     }
 
-    async fn start(&self, name: &str, properties: Properties) -> Result<ConnectorView, ConnectError> {
+    async fn start(&self, name: &str, properties: Properties, position: u64) -> Result<ConnectorView, ConnectError> {
         let connector = match class(&properties)? {
             DATAGEN => {
-                let (run, topic) = datagen::start(name, &properties, &self.context).await?;
+                let (run, topic) = datagen::start(name, &properties, &self.context, position).await?;
                 Connector { properties, class: DATAGEN, topics: vec![topic], run: Run::Datagen(run) }
             }
             _ => {
@@ -197,15 +197,15 @@ impl Connectors {
         Ok(())
     }
 
-    /// Ends a connector and starts it again, failed or not.
+    /// Ends a connector and starts it again, failed or not; a generator goes on where it was.
     ///
     /// # Errors
     /// There is none.
     pub async fn restart(&self, name: &str) -> Result<(), ConnectError> {
         let _order = self.order.lock().await;
         let connector = self.running().remove(name).ok_or_else(|| not_found(name))?;
-        connector.run.stop(Duration::from_secs(2)).await;
-        self.start(name, connector.properties).await.map(|_| ())
+        let position = connector.run.stop(Duration::from_secs(2)).await;
+        self.start(name, connector.properties, position).await.map(|_| ())
     }
 
     /// Lets a connector wait.
@@ -258,10 +258,14 @@ impl Connectors {
 }
 
 impl Run {
-    async fn stop(self, drain: Duration) {
+    /// Ends it; the position of a generator.
+    async fn stop(self, drain: Duration) -> u64 {
         match self {
             Run::Datagen(run) => run.stop().await,
-            Run::Elasticsearch(run) => run.stop(drain).await,
+            Run::Elasticsearch(run) => {
+                run.stop(drain).await;
+                0
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::reading::{Reading, Start};
 use super::{Config, SharedLine, flatten};
-use crate::command::{Answer, Command, Line, Offset};
+use crate::command::{Answer, Command, Line, Offset, Word};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -63,6 +63,8 @@ struct Live<'a> {
     shared: &'a Shared,
     engine: Engine,
     line: Option<Line>,
+    /// What this process has to say to process 0.
+    said: Option<std::sync::mpsc::Receiver<Word>>,
     sequencer: Sequencer<Ordered>,
     answers: Inlet<Answer>,
     sources: BTreeMap<String, Source>,
@@ -80,8 +82,10 @@ struct Live<'a> {
 /// Runs until told to stop.
 pub fn run(worker: &mut Worker, shared: &Shared) {
     let config = &shared.config;
+    let mut said = None;
     if worker.index().is_multiple_of(config.place.workers) {
         let _ = shared.thread.set(std::thread::current());
+        said = config.words.said.lock().ok().and_then(|mut said| said.take());
     }
     let line = if worker.index() == 0 { shared.line.lock().ok().and_then(|mut l| l.take()) } else { None };
     let (line, to_asker) = match line {
@@ -124,6 +128,7 @@ pub fn run(worker: &mut Worker, shared: &Shared) {
             finite: false,
         }),
         line,
+        said,
         sequencer,
         answers,
         sources: BTreeMap::new(),
@@ -184,6 +189,7 @@ impl Live<'_> {
             self.engine.advance(epoch);
             self.shared.config.metrics.epochs_closed.inc();
             self.report();
+            self.speak();
         }
         busy
     }
@@ -416,6 +422,12 @@ impl Live<'_> {
             }
         }
         busy
+    }
+
+    /// Sends what this process has to say.
+    fn speak(&mut self) {
+        let words: Vec<Word> = self.said.iter().flat_map(std::sync::mpsc::Receiver::try_iter).collect();
+        words.into_iter().for_each(|word| self.answer(Answer::Word(word)));
     }
 
     /// Hands counts to the metrics and failures to the processing log.

@@ -11,7 +11,7 @@
 pub mod reading;
 pub mod live;
 
-use crate::command::{Command, Line, Workers};
+use crate::command::{Command, Line, Words, Workers};
 use crate::mesh::{self, MeshError, Place};
 use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
@@ -38,6 +38,8 @@ pub struct Config {
     pub keep_recent: bool,
     /// An epoch a record, and tables keep their changes: see [`crate::config::ServeConfig::every_change`].
     pub every_change: bool,
+    /// What processes say to process 0.
+    pub words: Words,
 }
 
 /// Running workers.
@@ -80,6 +82,7 @@ pub fn start(config: Config) -> Result<Running, MeshError> {
                 thread.unpark();
             }
         }),
+        config.words.heard.clone(),
     );
     let (home, receiver) = watch::channel(None);
     let shared = Arc::new(live::Shared { config, line: Mutex::new(Some(line)), home, thread });

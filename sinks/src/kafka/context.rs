@@ -23,13 +23,13 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                tracing::warn!(target: "weir::kafka", facility, "{message}");
-            }
-            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                tracing::debug!(target: "weir::kafka", facility, "{message}");
-            }
+        use RDKafkaLogLevel as Level;
+        let bad = matches!(level, Level::Emerg | Level::Alert | Level::Critical | Level::Error);
+        // A connection that fails is told once, by the delivery that has to wait for it.
+        if bad && facility != "FAIL" {
+            tracing::warn!(target: "weir::kafka", facility, "{message}");
+        } else {
+            tracing::debug!(target: "weir::kafka", facility, "{message}");
         }
     }
 

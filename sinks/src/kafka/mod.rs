@@ -82,6 +82,8 @@ const REQUIRED: &[(&str, &str)] = &[
 const PREFERRED: &[(&str, &str)] = &[
     ("client.id", "weir"),
     ("linger.ms", "5"),
+    // The topic's own limit decides.
+    ("message.max.bytes", "67108864"),
     ("queue.buffering.max.messages", "50000"),
     ("queue.buffering.max.kbytes", "65536"),
 ];

@@ -52,6 +52,11 @@ pub(crate) fn put(url: &str) -> Result<Answer> {
     request(reqwest::Method::PUT, url, String::new())
 }
 
+/// `PUT url` with a JSON body.
+pub(crate) fn put_json(url: &str, body: &Value) -> Result<Answer> {
+    request(reqwest::Method::PUT, url, body.to_string())
+}
+
 /// `DELETE url`.
 pub(crate) fn delete(url: &str) -> Result<Answer> {
     request(reqwest::Method::DELETE, url, String::new())

@@ -11,6 +11,7 @@
 //! peers/…              the same against DuckDB, where ../shared is there
 //! demo/…               `weir demo` and its HTTP
 //! rest/…               statements and queries over HTTP
+//! processes/…          two processes as one weir
 //! kafka/… elasticsearch/… opensearch/…   real servers, started by tests/services/service
 //! layers/…             which crate may depend on which
 //! ```
@@ -22,8 +23,7 @@
     clippy::print_stdout,
     clippy::expect_used,
     clippy::unit_arg,
-    dead_code,
-    reason = "a test runner talks to the terminal; what drives real servers waits for the program to take --kafka"
+    reason = "a test runner talks to the terminal"
 )]
 
 mod case;
@@ -38,12 +38,16 @@ mod http;
 mod kafka;
 mod layers;
 mod peers;
+mod pipeline;
+mod processes;
 mod program;
 mod random;
 mod rest;
 mod search;
 mod server;
 mod service;
+mod sinks;
+mod topics;
 mod turn;
 mod twin;
 
@@ -63,6 +67,10 @@ fn main() -> ExitCode {
         peers::trials(),
         demo::trials(),
         rest::trials(),
+        processes::trials(),
+        pipeline::trials(),
+        topics::trials(),
+        sinks::trials(),
     ]
     .into_iter()
     .flatten()
@@ -73,5 +81,7 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }
-    libtest_mimic::run(&args, trials).exit_code()
+    let conclusion = libtest_mimic::run(&args, trials);
+    service::end_shared();
+    conclusion.exit_code()
 }

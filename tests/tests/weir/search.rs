@@ -18,7 +18,7 @@ impl Search {
 
     /// All documents of an index by their id; none when there is no such index.
     pub(crate) fn documents(&self, index: &str) -> Result<BTreeMap<String, Value>> {
-        let refresh = http::post(&format!("{}/{index}/_refresh", self.url), &json!({}))?;
+        let refresh = http::get(&format!("{}/{index}/_refresh", self.url))?;
         if refresh.status == 404 {
             return Ok(BTreeMap::new());
         }
@@ -38,6 +38,18 @@ impl Search {
             let next = json!({"scroll": "1m", "scroll_id": answer["_scroll_id"]});
             answer = http::post(&format!("{}/_search/scroll", self.url), &next)?.ok()?;
         }
+    }
+
+    /// Makes an index whose field has a type of its own.
+    pub(crate) fn create_index(&self, index: &str, field: &str, field_type: &str) -> Result<()> {
+        let body = json!({"mappings": {"properties": {field: {"type": field_type}}}});
+        http::put_json(&format!("{}/{index}", self.url), &body)?.ok().map(drop)
+    }
+
+    /// Makes the server answer 429 for every write to an index, as when its disk is full, or no more.
+    pub(crate) fn refuse_writes(&self, index: &str, refuse: bool) -> Result<()> {
+        let body = json!({"index.blocks.read_only_allow_delete": if refuse { json!(true) } else { Value::Null }});
+        http::put_json(&format!("{}/{index}/_settings", self.url), &body)?.ok().map(drop)
     }
 
     /// How a field of an index is mapped: `date`, `keyword`, `long`, …

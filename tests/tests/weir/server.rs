@@ -75,24 +75,14 @@ impl Server {
         Ok(())
     }
 
-    /// What it has printed on standard output so far.
-    pub(crate) fn stdout(&self) -> String {
-        self.running.stdout()
-    }
-
-    /// What it has printed on standard error so far.
-    pub(crate) fn stderr(&self) -> String {
-        self.running.stderr()
-    }
-
-    /// Sends a signal, by its name without SIG.
-    pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        self.running.signal(name)
-    }
-
     /// Asks it to end, and waits.
     pub(crate) fn stop(self, signal: &str) -> Result<Finished> {
         self.running.signal(signal)?;
+        self.running.finish()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(self) -> Result<Finished> {
         self.running.finish()
     }
 

@@ -4,8 +4,10 @@ use crate::program::workspace;
 use crate::server::free_ports;
 use crate::turn;
 use anyhow::{Context as _, Result, bail, ensure};
+use libtest_mimic::Trial;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// The kinds of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,6 @@ impl Service {
         script(&["kill", &self.data()]).map(drop)
     }
 
-    /// The end of its log, for an error.
     fn data(&self) -> String {
         self.folder.path().display().to_string()
     }
@@ -66,6 +67,26 @@ impl Drop for Service {
     fn drop(&mut self) {
         // The script says itself what went wrong; a test has its verdict already.
         let _ended = self.kill();
+    }
+}
+
+/// The servers that tests share: one a kind, started by the first test that asks.
+static SHARED: [Mutex<Option<Arc<Service>>>; 3] = [const { Mutex::new(None) }; 3];
+
+/// The server of a kind that several tests use side by side, each with topics and indices of its own.
+pub(crate) fn shared(kind: Kind) -> Result<Arc<Service>> {
+    let mut shared = SHARED[kind as usize].lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(service) = &*shared {
+        return Ok(Arc::clone(service));
+    }
+    let service = Arc::new(Service::start(kind)?);
+    Ok(Arc::clone(shared.insert(service)))
+}
+
+/// Ends the servers that tests shared.
+pub(crate) fn end_shared() {
+    for service in &SHARED {
+        drop(service.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -90,8 +111,22 @@ fn script(args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// A test that needs servers, left out where they cannot be started.
+pub(crate) fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    turn::shared(name, test).with_ignored_flag(MISSING.is_some())
+}
+
+/// Why no servers can be started, told once.
+static MISSING: LazyLock<Option<String>> = LazyLock::new(|| {
+    let missing = missing();
+    if let Some(reason) = &missing {
+        println!("services: left out; {reason}");
+    }
+    missing
+});
+
 /// What is missing here to start services: the reason why their tests are left out. In CI nothing is left out.
-pub(crate) fn missing() -> Option<String> {
+fn missing() -> Option<String> {
     let tools = ["bash", "java", "javac", "mvn", "curl", "flock"];
     let found = |tool: &&str| {
         let probe = Command::new("sh").args(["-c", &format!("command -v {tool}")]).stdout(Stdio::null()).status();

@@ -183,7 +183,8 @@ impl Kafka {
 /// A producer that gives nothing up and puts each key where Java's producer does.
 fn producer(config: &KafkaConfig) -> Result<FutureProducer, String> {
     let mut client = ClientConfig::new();
-    client.set("client.id", "weir").set("linger.ms", "5");
+    // A record's size is for the topic to judge.
+    client.set("client.id", "weir").set("linger.ms", "5").set("message.max.bytes", "67108864");
     for (name, value) in &config.properties {
         client.set(name, value);
     }

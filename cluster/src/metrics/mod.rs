@@ -3,6 +3,8 @@
 //! Handles are cheap to clone and to count with (an atomic each): whoever counts often takes its handle once,
 //! outside its loop.
 
+mod sum;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -10,6 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -62,6 +66,8 @@ pub struct Metrics {
     pub push_queries: Gauge,
     /// Entries that the processing log had no room for.
     pub processing_log_dropped: Counter,
+    /// What the cluster's other processes counted last, by their numbers.
+    others: Mutex<BTreeMap<usize, String>>,
 }
 
 /// Seconds from a tenth of a millisecond to about a minute and a half.
@@ -98,6 +104,7 @@ impl Default for Metrics {
             exchanged_bytes: Counter::default(),
             push_queries: Gauge::default(),
             processing_log_dropped: Counter::default(),
+            others: Mutex::default(),
         };
         let r = &mut metrics.registry;
         r.register("records_read", "Records read of a declared stream or table", metrics.records_read.clone());
@@ -202,12 +209,19 @@ impl Metrics {
         self.sink_queued.remove(&label);
     }
 
-    /// Everything in the OpenMetrics text format, version 1.0.0.
+    /// Takes what another process of the cluster has counted: its [`Metrics::render`].
+    pub fn hear(&self, process: usize, text: String) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(process, text);
+    }
+
+    /// Everything in the OpenMetrics text format, version 1.0.0; what was heard of other processes is added to this
+    /// one's.
     pub fn render(&self) -> String {
-        let mut out = String::new();
+        let mut own = String::new();
         // Writing to a string does not fail.
-        let _ = prometheus_client::encoding::text::encode(&mut out, &self.registry);
-        out
+        let _ = prometheus_client::encoding::text::encode(&mut own, &self.registry);
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if others.is_empty() { own } else { sum::sum(&own, others.values().map(String::as_str)) }
     }
 }
 
