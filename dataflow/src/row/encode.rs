@@ -316,6 +316,8 @@ mod tests {
         };
         assert_eq!(bytes(&spec, &r), (vec![0, 0, 1, 2], vec![255; 8]));
         r.window = Some(Bounds { start: 1, end: 2 });
+        assert_eq!(bytes(&spec, &r).0, [0, 0, 1, 2], "the topic's keys have no windows");
+        spec.window = Some(KeyWindow::Time(1));
         assert_eq!(bytes(&spec, &r).0, [0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
         spec.window = Some(KeyWindow::Session);
         assert_eq!(bytes(&spec, &r).0, [0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
