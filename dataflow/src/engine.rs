@@ -441,13 +441,12 @@ impl Engine {
             }
             Some(node) => {
                 node.rows += batch.len() as u64;
-                for reader in self.nodes.values_mut() {
-                    for Input { from, port, .. } in &mut reader.inputs {
-                        if let (Port::Batches(inlet), true) = (port, from == source) {
-                            inlet.send(epoch, batch.clone());
-                        }
+                let width = node.schema.len();
+                self.each_reader(source, None, |port, reads| {
+                    if let Port::Batches(inlet) = port {
+                        inlet.send(epoch, narrowed(&batch, reads, width));
                     }
-                }
+                });
             }
             None => {}
         }
@@ -457,7 +456,7 @@ impl Engine {
     pub fn end(&mut self, source: &str) {
         let Some(node) = self.nodes.get_mut(source) else { return };
         if matches!(node.out, Out::Source) {
-            self.each_reader(source, None, |port| port.advance(u64::MAX));
+            self.each_reader(source, None, |port, _| port.advance(u64::MAX));
         } else {
             node.inputs.iter_mut().filter(|i| i.from.is_empty()).for_each(|i| i.port.advance(u64::MAX));
         }
@@ -509,9 +508,10 @@ impl Engine {
                     {
                         node.recent_records -= batch.len();
                     }
-                    self.each_reader(&name, except, |port| {
+                    let width = node.schema.len();
+                    self.each_reader(&name, except, |port, reads| {
                         if let Port::Batches(inlet) = port {
-                            items.iter().for_each(|(epoch, batch)| inlet.send(*epoch, batch.clone()));
+                            items.iter().for_each(|(epoch, batch)| inlet.send(*epoch, narrowed(batch, reads, width)));
                         }
                         port.advance(frontier);
                     });
@@ -526,7 +526,7 @@ impl Engine {
                             node.changes = None;
                         }
                     }
-                    self.each_reader(&name, except, |port| {
+                    self.each_reader(&name, except, |port, _| {
                         if let Port::Changes(inlet) = port {
                             items.iter().for_each(|(epoch, changes)| inlet.send(*epoch, Arc::clone(changes)));
                         }
@@ -538,12 +538,15 @@ impl Engine {
         }
     }
 
-    fn each_reader(&mut self, name: &str, except: Option<&str>, mut each: impl FnMut(&mut Port)) {
+    /// Shows the ways in for what a node brings, with the columns that are read there (`None`: all).
+    fn each_reader(&mut self, name: &str, except: Option<&str>, mut each: impl FnMut(&mut Port, Option<&[usize]>)) {
         for (reader, node) in &mut self.nodes {
             if Some(reader.as_str()) == except {
                 continue;
             }
-            node.inputs.iter_mut().filter(|i| i.from == name).for_each(|i| each(&mut i.port));
+            for Input { port, reads, .. } in node.inputs.iter_mut().filter(|i| i.from == name) {
+                each(port, reads.as_deref());
+            }
         }
     }
 
@@ -600,6 +603,18 @@ impl Port {
             Port::Changes(inlet) => inlet.advance(epoch),
         }
     }
+}
+
+/// A batch without the columns that are not read, of the first `width`: behind the schema's stand the bounds of windowed
+/// keys.
+fn narrowed(batch: &Batch, reads: Option<&[usize]>, width: usize) -> Batch {
+    let mut batch = batch.clone();
+    if let Some(reads) = reads {
+        let columns = batch.columns.iter_mut().take(width).enumerate();
+        let unread = columns.filter(|(i, _)| reads.binary_search(i).is_err());
+        unread.for_each(|(_, column)| *column = None);
+    }
+    batch
 }
 
 /// A node's dataflow while it is built.

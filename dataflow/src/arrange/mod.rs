@@ -11,6 +11,8 @@ pub mod exact_sum;
 pub mod gathered;
 pub mod keys;
 pub mod moments;
+pub mod offsets;
+pub mod reader;
 pub mod store;
 
 pub use accum::{Accum, Part};

@@ -9,7 +9,7 @@ use super::group::owner;
 use super::port::Flow;
 use super::{SharedReports, steps};
 use crate::plan::join::Side;
-use crate::row::packed::Packer;
+use crate::row::packer::Packer;
 use crate::row::{Batch, Origin, SqlType};
 use arrow_array::ArrayRef;
 use serde::{Deserialize, Serialize};

@@ -1,26 +1,27 @@
 //! Rows to partial accumulators: what is sent to other workers is what a batch adds to each group, not its rows.
 //!
 //! Two operators. *Prepare* evaluates group keys and arguments on the whole batch. *Combine* judges each row against
-//! the stream time of its partition, finds its window, and folds it into a hash table of this epoch's groups; at the end of
-//! the epoch the table goes out, a [`Parcel`] for each worker. Where a partition's batches are dealt out to several
+//! the stream time of its partition, finds its window, and adds it to its group's entry among this epoch's; at the end of
+//! the epoch the entries go out, a [`Parcel`] for each worker. The entry is looked for in a small direct-mapped cache
+//! ([`Cache`]), and is a new one where the cache has forgotten it: who keeps the group puts entries in order and adds them
+//! up anyway. Where a partition's batches are dealt out to several
 //! workers, prepare tells all of them the greatest time of its batch, and combine waits until it knows the times of all
 //! earlier batches: a row is late or not whatever worker sees it.
 
 use super::port::Flow;
-use super::windows::Hops;
+use super::windows::{self, Hops};
 use super::{SharedReports, steps};
 use crate::arrange::gathered::Place;
 use crate::arrange::{Accum, PackedKeys};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
-use crate::row::packed::{self, Packer};
+use crate::row::packed;
+use crate::row::packer::Packer;
 use crate::row::{Batch, Origin};
 use crate::time::WindowSpec;
-use arrow_array::{Array, ArrayRef};
+use arrow_array::ArrayRef;
 use differential_dataflow::trace::implementations::BatchContainer;
 use foldhash::quality::FixedState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
@@ -70,6 +71,8 @@ struct Prepared {
     offsets: std::sync::Arc<[i64]>,
     origin: Origin,
     keys: Packer,
+    /// Of the key of each row, for the cache.
+    hashes: Vec<u64>,
     /// Arguments of each call that has parts (all but counts of rows).
     args: Vec<Option<(ArrayRef, crate::row::SqlType)>>,
     /// Rows whose key has no null.
@@ -82,7 +85,6 @@ impl Prepared {
         let input = steps::input(batch);
         let columns: Vec<(ArrayRef, crate::row::SqlType)> =
             grouping.group.iter().map(|g| (g.expr.eval(&input, errors), g.expr.ty().clone())).collect();
-        let nullable = columns.iter().any(|(c, _)| c.null_count() > 0);
         let keys = Packer::new(columns);
         let args = grouping
             .calls
@@ -91,10 +93,11 @@ impl Prepared {
             .map(|c| c.args.first().map(|a| (a.eval(&input, errors), a.ty().clone())))
             .collect();
         let n = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        let rows: Vec<u32> = (0..n).filter(|&r| !nullable || !keys.any_null(r as usize)).collect();
+        let rows: Vec<u32> = (0..n).filter(|&r| !keys.any_null(r as usize)).collect();
         let max_time = rows.iter().map(|&r| batch.times[r as usize]).max().unwrap_or(i64::MIN);
+        let hashes = keys.hashes(batch.len());
         let (times, offsets) = (std::sync::Arc::clone(&batch.times), std::sync::Arc::clone(&batch.offsets));
-        Prepared { times, offsets, origin: batch.origin, keys, args, rows, max_time }
+        Prepared { times, offsets, origin: batch.origin, keys, hashes, args, rows, max_time }
     }
 
     /// A row's place in the order of the input.
@@ -104,37 +107,120 @@ impl Prepared {
     }
 }
 
-/// Groups of one epoch, by key.
+/// Entries of groups, a group perhaps more than once.
 #[derive(Default)]
 struct Groups {
-    table: HashTable<u32>,
     hashes: Vec<u64>,
-    owners: Vec<u64>,
+    /// The worker that keeps each; empty when there is one worker.
+    owners: Vec<u32>,
     keys: PackedKeys,
     accums: Vec<Accum>,
+    /// Of sessions: see [`Parcel::sessions`].
+    sessions: Vec<(i64, i64)>,
 }
 
 impl Groups {
-    fn entry(&mut self, hash: u64, owner: u64, key: &[u8], make: impl FnOnce() -> Accum) -> &mut Accum {
-        let Groups { table, hashes, owners, keys, accums } = self;
-        let found = table.entry(
-            hash,
-            |&i| hashes[i as usize] == hash && keys.index(i as usize) == key,
-            |&i| hashes[i as usize],
-        );
-        let i = match found {
-            Entry::Occupied(entry) => *entry.get() as usize,
-            Entry::Vacant(entry) => {
-                let i = accums.len();
-                entry.insert(u32::try_from(i).unwrap_or(u32::MAX));
-                hashes.push(hash);
-                owners.push(owner);
-                keys.push(key);
-                accums.push(make());
-                i
+    fn push(&mut self, hash: u64, peers: u64, keys: &Packer, row: usize, suffix: &[u8], accum: Accum) -> usize {
+        let mut owned_by = 0;
+        self.keys.push_with(|out| {
+            let start = out.len();
+            keys.push(out, row);
+            if peers > 1 {
+                owned_by = owner(&out[start..], peers);
             }
-        };
-        &mut accums[i]
+            out.extend_from_slice(suffix);
+        });
+        if peers > 1 {
+            self.owners.push(u32::try_from(owned_by).unwrap_or(0));
+        }
+        self.hashes.push(hash);
+        self.accums.push(accum);
+        self.accums.len() - 1
+    }
+
+    fn parcels(self, peers: u64, order: (u32, u64), stream_time: i64) -> Vec<Parcel> {
+        let Groups { owners, keys, accums, sessions, .. } = self;
+        if peers == 1 {
+            return vec![Parcel { target: 0, order, stream_time, keys, accums, sessions }];
+        }
+        let mut parcels: Vec<Parcel> = (0..peers).map(|target| Parcel::new(target, order, stream_time)).collect();
+        for (i, (owner, accum)) in owners.iter().zip(accums).enumerate() {
+            let parcel = &mut parcels[*owner as usize];
+            parcel.keys.push(keys.index(i));
+            parcel.accums.push(accum);
+            parcel.sessions.extend(sessions.get(i));
+        }
+        parcels
+    }
+}
+
+/// Bits of a slot's number.
+const SLOT_BITS: u32 = 12;
+
+/// Where the entry of a group that was seen lately is. A slot forgets its group when another one needs it: small enough
+/// to stay in the processor's cache, which is worth more than to find every group again.
+#[derive(Default)]
+struct Cache {
+    /// 32 bits of the hash, then the entry's number from 1; 0 is nothing. Empty before the first use.
+    slots: Vec<u64>,
+    /// The epoch whose entries it knows.
+    epoch: u64,
+}
+
+impl Cache {
+    #[inline]
+    fn get(&self, hash: u64) -> Option<usize> {
+        let slot = self.slots[(hash >> (64 - SLOT_BITS)) as usize];
+        (slot as u32 != 0 && (slot >> 32) as u32 == hash as u32).then(|| slot as u32 as usize - 1)
+    }
+
+    #[inline]
+    fn set(&mut self, hash: u64, entry: usize) {
+        let slot = u64::from(hash as u32) << 32 | (entry as u64 + 1);
+        self.slots[(hash >> (64 - SLOT_BITS)) as usize] = slot;
+    }
+
+    /// Forgets these entries, which are all that it knows.
+    fn forget(&mut self, hashes: &[u64]) {
+        if hashes.len() < self.slots.len() {
+            hashes.iter().for_each(|hash| self.slots[(hash >> (64 - SLOT_BITS)) as usize] = 0);
+        } else {
+            self.slots.fill(0);
+        }
+    }
+
+    /// Knows entries of this epoch from now on.
+    fn turn_to(&mut self, epoch: u64) {
+        self.slots.resize(1 << SLOT_BITS, 0);
+        if epoch != self.epoch {
+            self.slots.fill(0);
+            self.epoch = epoch;
+        }
+    }
+}
+
+/// The place of the row before, which is nearly always the next one's too.
+struct Near {
+    start: i64,
+    /// The end of the first window that takes it: later than what has closed.
+    end: i64,
+    suffix: Vec<u8>,
+    hash: u64,
+}
+
+impl Near {
+    fn of(hops: &Hops, place: windows::Place) -> Self {
+        let mut suffix = Vec::new();
+        Hops::push(&mut suffix, place);
+        // Where some windows do not take it, the next row is judged again.
+        let end = if place.skip == 0 { hops.first_start(place.pane).saturating_add(hops.size) } else { i64::MIN };
+        let hash = (place.pane as u64 ^ u64::from(place.skip).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Near { start: place.pane, end, suffix, hash: hash ^ hash >> 32 }
+    }
+
+    #[inline]
+    fn holds(&self, time: i64, close: i64, pane: i64) -> bool {
+        time >= self.start && time - self.start < pane && close < self.end
     }
 }
 
@@ -154,13 +240,6 @@ struct Partition {
 /// Greatest time of a batch: partition, number, time.
 type Summary = (u32, u64, i64);
 
-/// A session of rows of one batch (or a single row that may be late).
-struct Stretch {
-    start: i64,
-    close: i64,
-    accum: Accum,
-}
-
 /// The combiner's state, apart from timely.
 struct Combiner {
     grouping: Grouping,
@@ -170,7 +249,8 @@ struct Combiner {
     partitions: HashMap<u32, Partition>,
     /// Groups by epoch.
     epochs: BTreeMap<u64, (Capability<u64>, Groups)>,
-    scratch: Vec<u8>,
+    cache: Cache,
+    near: Option<Near>,
     late: u64,
 }
 
@@ -193,7 +273,8 @@ pub fn render<'scope>(
         peers,
         partitions: HashMap::new(),
         epochs: BTreeMap::new(),
-        scratch: Vec::new(),
+        cache: Cache::default(),
+        near: None,
         late: 0,
     };
     let (view, reports) = (view.to_owned(), reports.clone());
@@ -340,25 +421,35 @@ impl Combiner {
     ) {
         let epoch = *capability.time();
         let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Groups::default()));
+        self.cache.turn_to(epoch);
         let mut stream_time = before.unwrap_or(i64::MIN);
-        let state = FixedState::with_seed(0x7765_6972);
         for &row in &prepared.rows {
             let row = row as usize;
             let time = prepared.times[row];
-            self.scratch.clear();
-            prepared.keys.push(&mut self.scratch, row);
-            let mut hash = state.hash_one(&self.scratch[..]);
-            let owner = hash % self.peers;
+            let mut hash = prepared.hashes[row];
+            let mut suffix: &[u8] = &[];
             if let Some(hops) = &self.hops {
                 stream_time = stream_time.max(time);
-                let Some(place) = hops.place(time, stream_time.saturating_sub(grace)) else {
-                    self.late += 1;
-                    continue;
-                };
-                Hops::push(&mut self.scratch, place);
-                hash ^= (place.pane as u64).wrapping_add(u64::from(place.skip)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let close = stream_time.saturating_sub(grace);
+                if !self.near.as_ref().is_some_and(|near| near.holds(time, close, hops.pane)) {
+                    let Some(place) = hops.place(time, close) else {
+                        self.late += 1;
+                        continue;
+                    };
+                    self.near = Some(Near::of(hops, place));
+                }
+                if let Some(near) = &self.near {
+                    hash ^= near.hash;
+                    suffix = &near.suffix;
+                }
             }
-            let accum = groups.entry(hash, owner, &self.scratch, || self.empty.clone());
+            let known = self.cache.get(hash).filter(|&i| prepared.keys.matches(row, groups.keys.index(i), suffix));
+            let entry = known.unwrap_or_else(|| {
+                let entry = groups.push(hash, self.peers, &prepared.keys, row, suffix, self.empty.clone());
+                self.cache.set(hash, entry);
+                entry
+            });
+            let accum = &mut groups.accums[entry];
             accum.rows += 1;
             accum.time = accum.time.max(time);
             add_args(accum, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
@@ -366,7 +457,8 @@ impl Combiner {
         if groups.accums.len() >= GROUPS
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
         {
-            let parcels = self.parcels(groups);
+            self.cache.forget(&groups.hashes);
+            let parcels = groups.parcels(self.peers, (0, 0), self.stream_time());
             send(&capability, parcels);
         }
     }
@@ -380,31 +472,13 @@ impl Combiner {
             if open.is_some_and(|open| *entry.key() >= open) {
                 break;
             }
-            let (capability, groups) = entry.remove();
-            let parcels = self.parcels(groups);
+            let (epoch, (capability, groups)) = entry.remove_entry();
+            if epoch == self.cache.epoch {
+                self.cache.forget(&groups.hashes);
+            }
+            let parcels = groups.parcels(self.peers, (0, 0), self.stream_time());
             send(&capability, parcels);
         }
-    }
-
-    fn parcels(&self, groups: Groups) -> Vec<Parcel> {
-        let stream_time = self.stream_time();
-        if self.peers == 1 {
-            return vec![Parcel {
-                target: 0,
-                order: (0, 0),
-                stream_time,
-                keys: groups.keys,
-                accums: groups.accums,
-                sessions: Vec::new(),
-            }];
-        }
-        let mut parcels: Vec<Parcel> = (0..self.peers).map(|target| Parcel::new(target, (0, 0), stream_time)).collect();
-        for ((owner, key), accum) in groups.owners.iter().zip(groups.keys.iter()).zip(groups.accums) {
-            let parcel = &mut parcels[*owner as usize];
-            parcel.keys.push(key);
-            parcel.accums.push(accum);
-        }
-        parcels
     }
 
     fn stream_time(&self) -> i64 {
@@ -416,56 +490,38 @@ impl Combiner {
     fn sessions(&mut self, prepared: &Prepared, before: Option<i64>, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
         let mut groups = Groups::default();
-        let mut stretches: Vec<Vec<Stretch>> = Vec::new();
+        // Entries of one batch: it knows none of the one before.
+        self.cache.turn_to(0);
         let mut stream_time = before.unwrap_or(i64::MIN);
-        let state = FixedState::with_seed(0x7765_6972);
         for &row in &prepared.rows {
             let row = row as usize;
             let time = prepared.times[row];
             stream_time = stream_time.max(time);
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
-            self.scratch.clear();
-            prepared.keys.push(&mut self.scratch, row);
-            let hash = state.hash_one(&self.scratch[..]);
-            let index = groups.entry(hash, hash % self.peers, &self.scratch, || Accum {
-                rows: i64::try_from(stretches.len()).unwrap_or(i64::MAX),
-                time: 0,
-                parts: None,
-            });
-            let index = usize::try_from(index.rows).unwrap_or(0);
-            if index == stretches.len() {
-                stretches.push(Vec::new());
-            }
-            let mut accum = self.empty.clone();
-            accum.rows = 1;
-            accum.time = time;
-            add_args(&mut accum, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
             let safe = time.saturating_sub(gap) >= close;
-            let list = &mut stretches[index];
-            match list.last_mut() {
-                Some(last)
-                    if safe
-                        && last.close == i64::MIN
-                        && time.saturating_add(gap) >= last.start
-                        && time.saturating_sub(gap) <= last.accum.time =>
-                {
-                    last.start = last.start.min(time);
-                    differential_dataflow::difference::Semigroup::plus_equals(&mut last.accum, &accum);
-                }
-                _ => list.push(Stretch { start: time, close: if safe { i64::MIN } else { close }, accum }),
-            }
+            let hash = prepared.hashes[row];
+            let known = self.cache.get(hash).filter(|&i| {
+                let ((start, close), end) = (groups.sessions[i], groups.accums[i].time);
+                safe && close == i64::MIN
+                    && time.saturating_add(gap) >= start
+                    && time.saturating_sub(gap) <= end
+                    && prepared.keys.matches(row, groups.keys.index(i), &[])
+            });
+            let entry = known.unwrap_or_else(|| {
+                let entry = groups.push(hash, self.peers, &prepared.keys, row, &[], self.empty.clone());
+                groups.sessions.push((time, if safe { i64::MIN } else { close }));
+                self.cache.set(hash, entry);
+                entry
+            });
+            let session = &mut groups.sessions[entry];
+            session.0 = session.0.min(time);
+            let accum = &mut groups.accums[entry];
+            accum.rows += 1;
+            accum.time = accum.time.max(time);
+            add_args(accum, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
         }
-        let stream_time = stream_time.max(self.stream_time());
-        let mut parcels: Vec<Parcel> = (0..self.peers).map(|target| Parcel::new(target, order, stream_time)).collect();
-        for ((owner, key), list) in groups.owners.iter().zip(groups.keys.iter()).zip(stretches) {
-            let parcel = &mut parcels[*owner as usize];
-            for stretch in list {
-                parcel.keys.push(key);
-                parcel.accums.push(stretch.accum);
-                parcel.sessions.push((stretch.start, stretch.close));
-            }
-        }
-        parcels
+        self.cache.forget(&groups.hashes);
+        groups.parcels(self.peers, order, stream_time.max(self.stream_time()))
     }
 }
 

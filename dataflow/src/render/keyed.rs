@@ -8,14 +8,16 @@ use super::finals;
 use super::finish::{Finish, Item};
 use super::group::Parcel;
 use super::port::Flow;
-use super::sessions::{self, Arrival};
+use super::sessions::{self, Arrival, Touched};
 use super::windows::Hops;
 use super::{SharedReports, TableChange};
+use crate::arrange::keys::{Place, in_order};
 use crate::arrange::store::Run;
-use crate::arrange::{Accum, Store};
+use crate::arrange::{Accum, PackedKeys, Store};
 use crate::row::{SqlType, packed};
 use crate::views::change::Bounds;
 use differential_dataflow::difference::Semigroup;
+use differential_dataflow::trace::implementations::BatchContainer;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -29,7 +31,10 @@ use timely::dataflow::operators::generic::operator::Operator;
 const LAG: u64 = 64;
 
 /// Into how many stretches a retention is cut: memory is freed a stretch at a time.
-const STRETCHES: i64 = 16;
+const STRETCHES: i64 = 256;
+
+/// The least event time that a stretch covers, in ms.
+const SHORTEST: i64 = 1000;
 
 /// What follows a group's key in a store.
 #[derive(Clone, Copy, Debug)]
@@ -98,8 +103,8 @@ impl Kept {
         let stretch = match shape.windows {
             _ if shape.retention == i64::MAX => 0,
             Windows::None => 0,
-            Windows::Hops(hops) => (shape.retention / STRETCHES).max(hops.size),
-            Windows::Sessions(gap) => (shape.retention / STRETCHES).max(gap).max(1),
+            Windows::Hops(hops) => (shape.retention / STRETCHES).max(hops.size).max(SHORTEST),
+            Windows::Sessions(gap) => (shape.retention / STRETCHES).max(gap).max(SHORTEST),
         };
         let listening = shape.final_grace.is_some();
         Kept { shape, store: Store::new(stretch), listening, stream_times: BTreeMap::new() }
@@ -168,13 +173,13 @@ impl Kept {
             (None, _) => true,
         };
         let take = |key: &[u8], accum: Accum, group: &mut Group<'_>, batch: &mut Chunk<'_>| {
-            let n = group_length(key, &shape.key);
+            let n = group_of(key, shape.windows).len();
             if group.key != key[..n] {
                 group.end(batch, &visible);
                 group.key.clear();
                 group.key.extend_from_slice(&key[..n]);
             }
-            group.add(&key[n..], accum);
+            group.add(key, n, accum);
         };
         match selection.keys {
             None => reader.scan(|key, accum| take(key, accum, &mut group, &mut batch)),
@@ -211,8 +216,8 @@ impl Kept {
         let known = self.stream_times.values().next_back().copied().unwrap_or(i64::MIN);
         let stream_time = parcels.iter().map(|p| p.stream_time).fold(known, i64::max);
         let (changes, late) = match self.shape.windows {
-            Windows::Sessions(gap) => self.apply_sessions(epoch, &parcels, gap),
-            _ => (self.apply_groups(epoch, &parcels), 0),
+            Windows::Sessions(gap) => self.apply_sessions(epoch, parcels, gap),
+            _ => (self.apply_groups(epoch, parcels), 0),
         };
         if stream_time > known {
             self.stream_times.insert(epoch, stream_time);
@@ -221,24 +226,37 @@ impl Kept {
         (changes, late)
     }
 
-    fn apply_groups(&mut self, epoch: u64, parcels: &[Parcel]) -> Vec<TableChange> {
-        let mut updates: Vec<(&[u8], &Accum)> = parcels.iter().flat_map(|p| p.keys.iter().zip(&p.accums)).collect();
-        updates.sort_by(|a, b| a.0.cmp(b.0));
-        let bytes = updates.iter().map(|u| u.0.len()).sum();
-        let mut runs: BTreeMap<i64, Run> = BTreeMap::new();
+    fn apply_groups(&mut self, epoch: u64, mut parcels: Vec<Parcel>) -> Vec<TableChange> {
+        // The sizes of the runs first, key by key as they lie.
+        let mut runs: Vec<(i64, Run)> = Vec::new();
+        let mut sizes: BTreeMap<i64, (usize, usize)> = BTreeMap::new();
+        for key in parcels.iter().flat_map(|p| p.keys.iter()) {
+            let (updates, bytes) = sizes.entry(self.stretch_of(key)).or_default();
+            *updates += 1;
+            *bytes += key.len();
+        }
+        runs.extend(sizes.into_iter().map(|(stretch, (n, bytes))| (stretch, Run::new(epoch, n, bytes))));
+
+        let mut accums: Vec<Vec<Accum>> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
+        let keys: Vec<&PackedKeys> = parcels.iter().map(|p| &p.keys).collect();
+        let mut take = |p: &Place| std::mem::replace(&mut accums[p.list as usize][p.at as usize], Accum::dead());
         let mut merged: Vec<(&[u8], Accum)> = Vec::new();
-        for same in updates.chunk_by(|a, b| a.0 == b.0) {
-            let Some((key, first)) = same.first() else { continue };
-            let mut accum = (*first).clone();
-            same[1..].iter().for_each(|(_, more)| accum.plus_equals(more));
-            let stretch = match self.shape.windows {
-                Windows::None => 0,
-                _ => self.store.stretch(Hops::read(&key[group_length(key, &self.shape.key)..]).pane),
-            };
+        let mut places = in_order(&keys).into_iter().peekable();
+        while let Some(first) = places.next() {
+            let key = keys[first.list as usize].index(first.at as usize);
+            let mut accum = take(&first);
+            while let Some(more) =
+                places.next_if(|p| p.same(&first) && keys[p.list as usize].index(p.at as usize) == key)
+            {
+                accum.plus_equals(&take(&more));
+            }
             if self.listening {
                 merged.push((key, accum.clone()));
             }
-            runs.entry(stretch).or_insert_with(|| Run::new(epoch, updates.len(), bytes)).push(key, accum);
+            let stretch = self.stretch_of(key);
+            if let Some((_, run)) = runs.iter_mut().find(|(s, _)| *s == stretch) {
+                run.push(key, accum);
+            }
         }
         let mut changes = if self.listening { self.group_changes(&merged) } else { Vec::new() };
         // A row of a table that changes its group leaves the old one before it comes to the new one.
@@ -246,38 +264,46 @@ impl Kept {
         if !left.is_empty() {
             changes.sort_by_key(|change| !left.contains(&*change.key));
         }
-        self.store.insert(runs.into_iter().collect(), epoch + 1);
+        self.store.insert(runs, epoch + 1);
         changes
+    }
+
+    /// The stretch in which a group's key belongs.
+    fn stretch_of(&self, key: &[u8]) -> i64 {
+        match self.shape.windows {
+            Windows::Hops(_) => self.store.stretch(Hops::split(key).1.pane),
+            Windows::None | Windows::Sessions(_) => 0,
+        }
     }
 
     /// What these updates change, before they are put in.
     fn group_changes(&mut self, updates: &[(&[u8], Accum)]) -> Vec<TableChange> {
         let mut before: Vec<Option<Accum>> = Vec::new();
         let mut after: Vec<(Vec<u8>, Option<Bounds>, Accum)> = Vec::new();
-        let hops = match self.shape.windows {
-            Windows::Hops(hops) => hops,
-            _ => {
-                let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
-                for (key, update) in updates {
-                    let old = reader.get(key);
-                    let mut new = old.clone().unwrap_or_else(|| update.clone());
-                    if old.is_some() {
-                        new.plus_equals(update);
-                    }
-                    before.push(old);
-                    after.push((key.to_vec(), None, new));
+        let Windows::Hops(hops) = self.shape.windows else {
+            let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
+            for (key, update) in updates {
+                let old = reader.get(key);
+                let mut new = old.clone().unwrap_or_else(|| update.clone());
+                if old.is_some() {
+                    new.plus_equals(update);
                 }
-                return self.finish_changes(&before, &after);
+                before.push(old);
+                after.push((key.to_vec(), None, new));
             }
+            return self.finish_changes(&before, &after);
         };
-        let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
-        let length = |key: &[u8]| group_length(key, &self.shape.key);
-        for same in updates.chunk_by(|a, b| a.0[..length(a.0)] == b.0[..length(b.0)]) {
+        // The windows that change have all their panes near those that do.
+        let panes = || updates.iter().map(|(key, _)| Hops::split(key).1.pane);
+        let low = panes().min().map_or(0, |pane| self.store.stretch(hops.first_start(pane)));
+        let high = panes().max().map_or(0, |pane| self.store.stretch(hops.last_start(pane).saturating_add(hops.size)));
+        let mut reader = self.store.read(low..=high, u64::MAX);
+        for same in updates.chunk_by(|a, b| Hops::split(a.0).0 == Hops::split(b.0).0) {
             let Some((key, _)) = same.first() else { continue };
-            let group = &key[..length(key)];
+            let group = Hops::split(key).0;
             let mut added: BTreeMap<i64, Accum> = BTreeMap::new();
             for (key, accum) in same {
-                hops.spread(Hops::read(&key[group.len()..]), accum, &mut added);
+                hops.spread(Hops::split(key).1, accum, &mut added);
             }
             let (Some(first), Some(last)) = (added.keys().next().copied(), added.keys().next_back().copied()) else {
                 continue;
@@ -288,11 +314,8 @@ impl Kept {
             packed::push_i64(&mut from, first);
             reader.seek(&from);
             while let Some(key) = reader.key() {
-                if !key.starts_with(group) {
-                    break;
-                }
-                let place = Hops::read(&key[group.len()..]);
-                if place.pane >= last + hops.size {
+                let (owner, place) = Hops::split(key);
+                if owner != group || place.pane >= last + hops.size {
                     break;
                 }
                 if let Some(accum) = reader.accum() {
@@ -341,29 +364,26 @@ impl Kept {
             .collect()
     }
 
-    fn apply_sessions(&mut self, epoch: u64, parcels: &[Parcel], gap: i64) -> (Vec<TableChange>, u64) {
-        let mut arrivals: Vec<Arrival<'_>> = parcels
-            .iter()
-            .flat_map(|p| p.keys.iter().zip(&p.accums).zip(&p.sessions))
-            .map(|((group, accum), (start, close))| Arrival {
-                group,
-                start: *start,
-                close: *close,
-                accum: accum.clone(),
-            })
-            .collect();
-        arrivals.sort_by(|a, b| a.group.cmp(b.group));
-        let outcome = sessions::apply(&mut self.store, &arrivals, gap);
-        let runs = outcome.runs.iter().map(|(stretch, updates)| (*stretch, sessions::run(epoch, updates))).collect();
-        self.store.insert(runs, epoch + 1);
-        let changes = if self.listening { self.session_changes(&outcome) } else { Vec::new() };
+    fn apply_sessions(&mut self, epoch: u64, mut parcels: Vec<Parcel>, gap: i64) -> (Vec<TableChange>, u64) {
+        let mut accums: Vec<Vec<Accum>> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
+        let keys: Vec<&PackedKeys> = parcels.iter().map(|p| &p.keys).collect();
+        let places = in_order(&keys);
+        let arrivals = places.iter().map(|p| {
+            let (list, at) = (p.list as usize, p.at as usize);
+            let (start, close) = parcels[list].sessions[at];
+            let accum = std::mem::replace(&mut accums[list][at], Accum::dead());
+            Arrival { group: keys[list].index(at), start, close, accum }
+        });
+        let outcome = sessions::apply(&mut self.store, arrivals, gap, epoch, self.listening);
+        self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
+        let changes = self.session_changes(&outcome.touched);
         (changes, outcome.late)
     }
 
     /// A session whose bounds change is another row: the old one goes, first all that go, then what there is now.
-    fn session_changes(&self, outcome: &sessions::Outcome) -> Vec<TableChange> {
+    fn session_changes(&self, touched: &[(Vec<u8>, Vec<Touched>)]) -> Vec<TableChange> {
         let mut out = Vec::new();
-        for (key, touched) in &outcome.touched {
+        for (key, touched) in touched {
             let bounds = |start: i64, accum: &Accum| Some(Bounds { start, end: accum.time });
             let one = |window, accum| self.shape.finish.rows(&[Item { key, window, accum }]).pop().flatten();
             let mut there = Vec::new();
@@ -414,9 +434,13 @@ impl Kept {
     }
 }
 
-/// The length of the group's key at the head of a stored key.
-fn group_length(key: &[u8], types: &[SqlType]) -> usize {
-    key.len() - packed::skip_all(key, types).len()
+/// The group's key at the head of a stored key.
+fn group_of(key: &[u8], windows: Windows) -> &[u8] {
+    match windows {
+        Windows::None => key,
+        Windows::Hops(_) => Hops::split(key).0,
+        Windows::Sessions(_) => &key[..key.len().saturating_sub(8)],
+    }
 }
 
 /// The windows of the group that is being read.
@@ -428,15 +452,16 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn add(&mut self, suffix: &[u8], accum: Accum) {
+    /// Adds what a stored key, of which the first `group` bytes are the group's, adds up to.
+    fn add(&mut self, key: &[u8], group: usize, accum: Accum) {
         match self.shape.windows {
             Windows::None => {
                 self.windows.insert(0, accum);
             }
-            Windows::Hops(hops) => hops.spread(Hops::read(suffix), &accum, &mut self.windows),
+            Windows::Hops(hops) => hops.spread(Hops::split(key).1, &accum, &mut self.windows),
             Windows::Sessions(_) => {
                 if !accum.is_dead() {
-                    self.windows.insert(sessions::read_start(suffix), accum);
+                    self.windows.insert(sessions::read_start(&key[group..]), accum);
                 }
             }
         }

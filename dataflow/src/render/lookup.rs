@@ -7,10 +7,14 @@
 use super::port::Flow;
 use super::{SharedReports, TableChange, steps};
 use crate::plan::Lookup;
-use crate::row::packed::{self, Packer};
+use crate::row::packed;
+use crate::row::packer::Packer;
 use crate::row::{Batch, SqlType, Value};
 use crate::sql::ast::JoinKind;
-use arrow_array::{ArrayRef, BooleanArray};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_select::interleave::interleave;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,66 +23,161 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// What the join reads of a table: by packed key, the values of [`Lookup::columns`].
+/// Rows of the copy whose columns are built together.
+const BLOCK: usize = 256;
+
+/// What the join reads of a table: rows of the values of [`Lookup::columns`], and columns of these, a block of rows each,
+/// out of which a batch's columns are gathered.
 struct Copy {
     lookup: Lookup,
     key_types: Vec<SqlType>,
     value_types: Vec<SqlType>,
-    rows: HashMap<Box<[u8]>, Box<[Value]>, foldhash::fast::FixedState>,
+    index: Index,
+    /// The first is what a lookup gets that finds nothing.
+    rows: Vec<Box<[Value]>>,
+    free: Vec<usize>,
+    /// `None`: a row has changed since they were built.
+    blocks: Vec<Option<Vec<ArrayRef>>>,
+}
+
+/// Where a key's row is.
+enum Index {
+    /// A key of one INT or BIGINT.
+    Whole(HashMap<i64, usize, foldhash::fast::FixedState>),
+    Packed(HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>),
+}
+
+impl Index {
+    fn whole(value: &Value) -> Option<i64> {
+        match value {
+            Value::Int(v) => Some((*v).into()),
+            Value::Bigint(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    fn remove(&mut self, key: &[Value], packed: &[u8]) -> Option<usize> {
+        match self {
+            Index::Whole(rows) => rows.remove(&Self::whole(key.first()?)?),
+            Index::Packed(rows) => rows.remove(packed),
+        }
+    }
+
+    fn get_or_insert(&mut self, key: &[Value], packed: &[u8], row: usize) -> usize {
+        match self {
+            Index::Whole(rows) => key.first().and_then(Self::whole).map_or(row, |key| *rows.entry(key).or_insert(row)),
+            Index::Packed(rows) => *rows.entry(packed.into()).or_insert(row),
+        }
+    }
+
+    /// The row of each key of a column, 0 where there is none.
+    fn find(&self, keys: &ArrayRef, ty: &SqlType) -> Vec<usize> {
+        fn each<K>(keys: &ArrayRef, row_of: impl Fn(K) -> Option<usize>, key: impl Fn(usize) -> K) -> Vec<usize> {
+            let row = |i| if keys.is_null(i) { 0 } else { row_of(key(i)).unwrap_or(0) };
+            (0..keys.len()).map(row).collect()
+        }
+        match (self, ty) {
+            (Index::Whole(rows), SqlType::Int) => {
+                let values = keys.as_primitive::<Int32Type>().values();
+                each(keys, |key| rows.get(&key).copied(), |i| i64::from(values[i]))
+            }
+            (Index::Whole(rows), SqlType::Bigint) => {
+                let values = keys.as_primitive::<Int64Type>().values();
+                each(keys, |key| rows.get(&key).copied(), |i| values[i])
+            }
+            (Index::Whole(_), _) => vec![0; keys.len()],
+            (Index::Packed(rows), _) => {
+                let packer = Packer::new(vec![(Arc::clone(keys), ty.clone())]);
+                let mut scratch = Vec::new();
+                let row = |row| {
+                    scratch.clear();
+                    packer.push(&mut scratch, row);
+                    if packer.any_null(row) { 0 } else { rows.get(scratch.as_slice()).copied().unwrap_or(0) }
+                };
+                (0..keys.len()).map(row).collect()
+            }
+        }
+    }
 }
 
 impl Copy {
     fn new(lookup: Lookup) -> Self {
-        let key_types = lookup.schema.key.iter().map(|c| c.ty.clone()).collect();
+        let key_types: Vec<SqlType> = lookup.schema.key.iter().map(|c| c.ty.clone()).collect();
         let value_types = lookup.schema.value.iter().map(|c| c.ty.clone()).collect();
-        Copy { lookup, key_types, value_types, rows: HashMap::default() }
+        let index = match key_types.as_slice() {
+            [SqlType::Int | SqlType::Bigint] => Index::Whole(HashMap::default()),
+            _ => Index::Packed(HashMap::default()),
+        };
+        let nothing = vec![Value::Null; lookup.columns.len()].into();
+        Copy { lookup, key_types, value_types, index, rows: vec![nothing], free: Vec::new(), blocks: vec![None] }
     }
 
     fn update(&mut self, change: &TableChange) {
+        let mut key = &change.key[..];
+        let mut row = packed::pop_all(&mut key, &self.key_types);
+        // What no lookup can find: null equals nothing, and the bounds of a window are no part of a lookup's key.
+        if !key.is_empty() || row.iter().any(|v| matches!(v, Value::Null)) {
+            return;
+        }
         match &change.new {
             None => {
-                self.rows.remove(&change.key);
+                if let Some(at) = self.index.remove(&row, &change.key) {
+                    self.rows[at] = Box::default();
+                    self.free.push(at);
+                }
             }
             Some(value) => {
-                let (mut key, mut rest) = (&change.key[..], &value[..]);
-                let mut row = packed::pop_all(&mut key, &self.key_types);
+                let next = self.free.last().copied().unwrap_or(self.rows.len());
+                let at = self.index.get_or_insert(&row, &change.key, next);
+                let mut rest = &value[..];
                 row.extend(packed::pop_all(&mut rest, &self.value_types));
                 row.push(Value::Bigint(change.time));
                 let read = self.lookup.columns.iter().map(|&c| row.get(c).cloned().unwrap_or(Value::Null)).collect();
-                self.rows.insert(change.key.clone(), read);
+                if at == self.rows.len() {
+                    self.rows.push(read);
+                } else {
+                    self.rows[at] = read;
+                }
+                if self.free.last() == Some(&at) {
+                    self.free.pop();
+                }
+                self.blocks.resize(self.rows.len().div_ceil(BLOCK), None);
+                self.blocks[at / BLOCK] = None;
             }
         }
     }
 
+    /// Builds the columns of the blocks whose rows have changed.
+    fn build(&mut self) {
+        let types: Vec<&SqlType> = self.lookup.schema.columns().map(|c| &c.ty).chain([&SqlType::Bigint]).collect();
+        for (block, rows) in self.blocks.iter_mut().zip(self.rows.chunks(BLOCK)) {
+            block.get_or_insert_with(|| {
+                let columns = self.lookup.columns.iter().enumerate().map(|(i, &column)| {
+                    let cells = rows.iter().map(|row| row.get(i).unwrap_or(&Value::Null));
+                    types.get(column).map(|ty| packed::column(ty, cells))
+                });
+                columns.flatten().collect()
+            });
+        }
+    }
+
     /// A batch with the table's columns behind its own; an inner join leaves out the rows that find nothing.
-    fn join(&self, batch: &Batch, errors: &mut crate::plan::eval::EvalErrors) -> Batch {
+    fn join(&mut self, batch: &Batch, errors: &mut crate::plan::eval::EvalErrors) -> Batch {
+        self.build();
         let keys = self.lookup.key.eval(&steps::input(batch), errors);
-        let packer = Packer::new(vec![(keys, self.lookup.key.ty().clone())]);
-        let mut scratch = Vec::new();
-        let found: Vec<Option<&[Value]>> = (0..batch.len())
-            .map(|row| {
-                if packer.any_null(row) {
-                    return None;
-                }
-                scratch.clear();
-                packer.push(&mut scratch, row);
-                self.rows.get(scratch.as_slice()).map(|r| &**r)
-            })
-            .collect();
-        let (batch, found) = match self.lookup.kind {
+        let found = self.index.find(&keys, self.lookup.key.ty());
+        let (mut joined, found) = match self.lookup.kind {
             JoinKind::Inner => {
-                let mask: BooleanArray = found.iter().map(|f| Some(f.is_some())).collect();
-                (steps::select(batch, &mask), found.into_iter().filter(Option::is_some).collect())
+                let mask: BooleanArray = found.iter().map(|&f| Some(f > 0)).collect();
+                (steps::select(batch, &mask), found.into_iter().filter(|&f| f > 0).collect())
             }
             JoinKind::Left | JoinKind::Right | JoinKind::Full => (batch.clone(), found),
         };
-        let types: Vec<&SqlType> = self.lookup.schema.columns().map(|c| &c.ty).chain([&SqlType::Bigint]).collect();
-        let columns = self.lookup.columns.iter().enumerate().map(|(i, &column)| -> Option<ArrayRef> {
-            let values: Vec<&Value> = found.iter().map(|f| f.map_or(&Value::Null, |row| &row[i])).collect();
-            types.get(column).map(|ty| packed::column(ty, values.into_iter()))
-        });
-        let mut joined = batch.clone();
-        joined.columns.extend(columns);
+        let places: Vec<(usize, usize)> = found.iter().map(|row| (row / BLOCK, row % BLOCK)).collect();
+        for i in 0..self.lookup.columns.len() {
+            let parts: Vec<&dyn Array> = self.blocks.iter().flatten().filter_map(|b| b.get(i)).map(|c| &**c).collect();
+            joined.columns.push(interleave(&parts, &places).ok());
+        }
         joined
     }
 }

@@ -14,7 +14,7 @@ use super::group::owner;
 use super::port::Flow;
 use super::{SharedReports, TableChange, steps, tables};
 use crate::plan::join::{Join, Side};
-use crate::row::packed::Packer;
+use crate::row::packer::Packer;
 use crate::row::{Schema, SqlType};
 use crate::sql::ast::JoinKind;
 use arrow_array::ArrayRef;

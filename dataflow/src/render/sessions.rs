@@ -4,7 +4,8 @@
 //! seek and a step for each that is touched: the cost does not grow with a key's history. A session that grows at its end
 //! keeps its place, its growth is added to it; one that is swallowed by another is marked dead.
 
-use crate::arrange::store::{Reader, Run};
+use crate::arrange::reader::Reader;
+use crate::arrange::store::Run;
 use crate::arrange::{Accum, Store};
 use crate::row::packed;
 use differential_dataflow::difference::Semigroup;
@@ -37,9 +38,9 @@ pub struct Touched {
 /// What an epoch's arrivals do.
 #[derive(Default)]
 pub struct Outcome {
-    /// Updates by stretch, in order.
-    pub runs: BTreeMap<i64, Vec<(Vec<u8>, Accum)>>,
-    /// Groups with the sessions that changed.
+    /// Updates by stretch.
+    pub runs: BTreeMap<i64, Run>,
+    /// Groups with the sessions that changed, where that was asked for.
     pub touched: Vec<(Vec<u8>, Vec<Touched>)>,
     /// Rows that came too late.
     pub late: u64,
@@ -56,112 +57,140 @@ pub fn read_start(suffix: &[u8]) -> i64 {
 }
 
 /// Applies an epoch's arrivals, which are in order of their group, and within it in order of their arrival.
-pub fn apply(store: &mut Store, arrivals: &[Arrival<'_>], gap: i64) -> Outcome {
+/// `tell`: what was touched is asked for.
+pub fn apply<'a>(
+    store: &mut Store,
+    arrivals: impl ExactSizeIterator<Item = Arrival<'a>>,
+    gap: i64,
+    epoch: u64,
+    tell: bool,
+) -> Outcome {
     let mut outcome = Outcome::default();
-    let mut readers: BTreeMap<i64, Reader> = BTreeMap::new();
-    for stretch in store.stretches() {
-        readers.insert(stretch, store.read(stretch..=stretch, u64::MAX));
-    }
-    for arrivals in arrivals.chunk_by(|a, b| a.group == b.group) {
-        let Some(group) = arrivals.first().map(|a| a.group) else { continue };
-        let mut near: BTreeMap<i64, Touched> = BTreeMap::new();
-        for arrival in arrivals {
-            load(&mut readers, store, group, arrival, gap, &mut near);
-            outcome.late += join(&mut near, arrival, gap);
+    let mut stored = Stored::new(store);
+    let room = arrivals.len();
+    let mut near: Vec<Touched> = Vec::new();
+    let mut key: Vec<u8> = Vec::new();
+    let mut arrivals = arrivals.peekable();
+    while let Some(first) = arrivals.next() {
+        let group = first.group;
+        let mut arrival = Some(first);
+        while let Some(a) = arrival {
+            stored.load(group, &a, gap, &mut near, &mut key);
+            outcome.late += join(&mut near, a, gap);
+            arrival = arrivals.next_if(|a| a.group == group);
         }
-        let changed: Vec<Touched> = near.into_values().filter(|t| t.delta.is_some()).collect();
-        for session in &changed {
-            if session.before.is_none() && session.after.is_none() {
-                continue;
-            }
-            let mut key = group.to_vec();
-            push_start(&mut key, session.start);
-            let update = if session.after.is_none() { Some(Accum::dead()) } else { session.delta.clone() };
+        // The latest first: in order of their stored keys.
+        for session in near.iter().rev() {
+            let update = match (&session.before, &session.after) {
+                (None, None) => None,
+                (_, None) => Some(Accum::dead()),
+                _ => session.delta.clone(),
+            };
             if let Some(update) = update {
-                let stretch = place(&readers, store, session);
-                outcome.runs.entry(stretch).or_default().push((key, update));
+                key.clear();
+                key.extend_from_slice(group);
+                push_start(&mut key, session.start);
+                let stretch = stored.place(session.start);
+                // Nearly all belong in one stretch.
+                let room = if outcome.runs.is_empty() { room } else { 0 };
+                let run = outcome.runs.entry(stretch).or_insert_with(|| Run::new(epoch, room, room * key.len()));
+                run.push(&key, update);
             }
         }
-        outcome.touched.push((group.to_vec(), changed));
+        if tell {
+            outcome.touched.push((group.to_vec(), near.drain(..).filter(|t| t.delta.is_some()).collect()));
+        }
+        near.clear();
     }
-    outcome.runs.values_mut().for_each(|run| run.sort_by(|a, b| a.0.cmp(&b.0)));
     outcome
 }
 
-/// The stretch that holds a session: where it was found, for a long one may have outlived the stretch of its start.
-fn place(readers: &BTreeMap<i64, Reader>, store: &Store, session: &Touched) -> i64 {
-    let own = store.stretch(session.start);
-    match readers.keys().next() {
-        Some(&first) => own.max(first),
-        None => own,
-    }
+/// The sessions as they were before the epoch, by stretch.
+struct Stored<'a> {
+    store: &'a Store,
+    /// Ascending: number, latest end, reader.
+    readers: Vec<(i64, i64, Reader)>,
 }
 
-/// Brings the stored sessions that an arrival can touch into `near`.
-fn load(
-    readers: &mut BTreeMap<i64, Reader>,
-    store: &Store,
-    group: &[u8],
-    arrival: &Arrival<'_>,
-    gap: i64,
-    near: &mut BTreeMap<i64, Touched>,
-) {
-    let low = arrival.start.saturating_sub(gap);
-    let high = arrival.accum.time.saturating_add(gap);
-    let mut from = group.to_vec();
-    push_start(&mut from, high);
-    let Some(&first) = readers.keys().next() else { return };
-    let top = store.stretch(high).max(first);
-    for (_, reader) in readers.range_mut(..=top).rev() {
-        if reader.key().is_none_or(|key| key > from.as_slice()) {
-            reader.rewind();
-        }
-        reader.seek(&from);
-        while let Some(key) = reader.key() {
-            if key.len() != group.len() + 8 || !key.starts_with(group) {
-                break;
+impl<'a> Stored<'a> {
+    fn new(store: &'a mut Store) -> Self {
+        let stretches = store.stretches();
+        let readers = stretches.into_iter().map(|s| (s, store.latest(s), store.read(s..=s, u64::MAX))).collect();
+        Stored { store, readers }
+    }
+
+    /// The stretch of a session: its start's, unless it has outlived that one.
+    fn place(&self, start: i64) -> i64 {
+        let own = self.store.stretch(start);
+        self.readers.first().map_or(own, |(first, ..)| own.max(*first))
+    }
+
+    /// Brings the stored sessions that an arrival can touch into `near`, which is in order of starts.
+    fn load(&mut self, group: &[u8], arrival: &Arrival<'_>, gap: i64, near: &mut Vec<Touched>, from: &mut Vec<u8>) {
+        let low = arrival.start.saturating_sub(gap);
+        let high = arrival.accum.time.saturating_add(gap);
+        from.clear();
+        from.extend_from_slice(group);
+        push_start(from, high);
+        let Some(&(first, ..)) = self.readers.first() else { return };
+        let top = self.store.stretch(high).max(first);
+        for (stretch, latest, reader) in self.readers.iter_mut().rev() {
+            // Neither what starts too late nor what ended too early is near.
+            if *stretch > top || *latest < low {
+                continue;
             }
-            let start = read_start(&key[group.len()..]);
-            let accum = reader.accum();
-            reader.step();
-            let Some(accum) = accum.filter(|a| !a.is_dead()) else { continue };
-            if accum.time < low {
-                return;
+            if reader.key().is_none_or(|key| key > from.as_slice()) {
+                reader.rewind();
             }
-            near.entry(start).or_insert_with(|| Touched {
-                start,
-                before: Some(accum.clone()),
-                after: Some(accum),
-                delta: None,
-            });
+            reader.seek(from);
+            while let Some(key) = reader.key() {
+                if key.len() != group.len() + 8 || !key.starts_with(group) {
+                    break;
+                }
+                let start = read_start(&key[group.len()..]);
+                let accum = reader.accum();
+                reader.step();
+                let Some(accum) = accum.filter(|a| !a.is_dead()) else { continue };
+                if accum.time < low {
+                    return;
+                }
+                if let Err(at) = near.binary_search_by_key(&start, |t| t.start) {
+                    near.insert(at, Touched { start, before: Some(accum.clone()), after: Some(accum), delta: None });
+                }
+            }
         }
     }
 }
 
 /// Joins an arrival with the sessions near it. Returns how many rows came too late.
-fn join(near: &mut BTreeMap<i64, Touched>, arrival: &Arrival<'_>, gap: i64) -> u64 {
+fn join(near: &mut Vec<Touched>, arrival: Arrival<'_>, gap: i64) -> u64 {
     let (low, high) = (arrival.start.saturating_sub(gap), arrival.accum.time.saturating_add(gap));
-    let met: Vec<i64> = near
-        .values()
-        .filter(|t| t.start <= high && t.after.as_ref().is_some_and(|a| a.time >= low && a.time >= arrival.close))
-        .map(|t| t.start)
-        .collect();
-    let end = met.iter().filter_map(|s| near.get(s)?.after.as_ref().map(|a| a.time)).fold(arrival.accum.time, i64::max);
-    if end < arrival.close {
+    let meets =
+        |t: &Touched| t.start <= high && t.after.as_ref().is_some_and(|a| a.time >= low && a.time >= arrival.close);
+    let ends = near.iter().filter(|t| meets(t)).filter_map(|t| t.after.as_ref().map(|a| a.time));
+    if ends.fold(arrival.accum.time, i64::max) < arrival.close {
         return arrival.accum.rows.unsigned_abs();
     }
-    let start = met.first().copied().unwrap_or(arrival.start).min(arrival.start);
+    let start = near.iter().find(|t| meets(t)).map_or(arrival.start, |t| t.start.min(arrival.start));
     // What joins the session that starts first: the arrival, and all of every other session that it meets.
-    let mut joined = arrival.accum.clone();
-    for other in met.iter().filter(|s| **s != start) {
-        if let Some(session) = near.get_mut(other)
+    let mut joined = arrival.accum;
+    let close = arrival.close;
+    for session in near.iter_mut().filter(|t| t.start != start && t.start <= high) {
+        if session.after.as_ref().is_some_and(|a| a.time >= low && a.time >= close)
             && let Some(accum) = session.after.take()
         {
             joined.plus_equals(&accum);
             session.delta = Some(Accum::dead());
         }
     }
-    let session = near.entry(start).or_insert_with(|| Touched { start, before: None, after: None, delta: None });
+    let at = match near.binary_search_by_key(&start, |t| t.start) {
+        Ok(at) => at,
+        Err(at) => {
+            near.insert(at, Touched { start, before: None, after: None, delta: None });
+            at
+        }
+    };
+    let session = &mut near[at];
     match &mut session.after {
         Some(after) => after.plus_equals(&joined),
         None => session.after = Some(joined.clone()),
@@ -171,11 +200,4 @@ fn join(near: &mut BTreeMap<i64, Touched>, arrival: &Arrival<'_>, gap: i64) -> u
         _ => session.delta = Some(joined),
     }
     0
-}
-
-/// Updates as a run of an epoch.
-pub fn run(epoch: u64, updates: &[(Vec<u8>, Accum)]) -> Run {
-    let mut run = Run::new(epoch, updates.len(), updates.iter().map(|u| u.0.len()).sum());
-    updates.iter().for_each(|(key, accum)| run.push(key, accum.clone()));
-    run
 }

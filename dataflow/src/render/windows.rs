@@ -2,8 +2,8 @@
 //!
 //! A pane is as long as the greatest common divisor of a window's size and advance: every window is a row of whole
 //! panes, and a record is added to one pane instead of to every window that covers it. A key of a windowed store is the
-//! group's key and the pane's start; a record that is late for the first `n` windows that cover its pane, and not for the
-//! others, is added under a key that says `n` behind the pane's start.
+//! group's key, the pane's start, and a zero byte; a record that is late for the first `n` windows that cover its pane,
+//! and not for the others, is added under a key that ends in `n` and a one instead. So a key is read from its end.
 
 use crate::arrange::Accum;
 use crate::row::packed;
@@ -83,12 +83,16 @@ impl Hops {
         if place.skip > 0 {
             out.extend_from_slice(&place.skip.to_be_bytes());
         }
+        out.push(u8::from(place.skip > 0));
     }
 
-    /// Reads what stands behind a group's key.
-    pub fn read(suffix: &[u8]) -> Place {
+    /// The group's key, and the place behind it.
+    #[inline]
+    pub fn split(key: &[u8]) -> (&[u8], Place) {
+        let suffix = if key.last() == Some(&1) { 13 } else { 9 };
+        let (group, suffix) = key.split_at(key.len().saturating_sub(suffix));
         let skip = suffix.get(8..12).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
-        Place { pane: packed::read_i64(suffix), skip }
+        (group, Place { pane: packed::read_i64(suffix), skip })
     }
 
     /// The bounds of a window.
@@ -135,7 +139,7 @@ mod tests {
             if let Some(place) = place {
                 let mut key = b"group".to_vec();
                 Hops::push(&mut key, place);
-                prop_assert_eq!(Hops::read(&key[5..]), place);
+                prop_assert_eq!(Hops::split(&key), (&b"group"[..], place));
             }
         }
     }

@@ -21,7 +21,8 @@
 use super::SharedReports;
 use super::arrivals::{Arrival, Arrivals};
 use super::port::Flow;
-use crate::arrange::store::{Reader, Run};
+use crate::arrange::reader::Reader;
+use crate::arrange::store::Run;
 use crate::arrange::{Accum, Store};
 use crate::plan::join::Join;
 use crate::row::packed;

@@ -8,6 +8,7 @@ pub mod value;
 pub mod schema;
 pub mod batch;
 pub mod packed;
+pub mod packer;
 pub mod text;
 pub mod datetime;
 pub mod json;

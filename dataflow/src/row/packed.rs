@@ -13,8 +13,8 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef};
 use std::sync::Arc;
 
-const NULL: u8 = 0;
-const VALUE: u8 = 1;
+pub(super) const NULL: u8 = 0;
+pub(super) const VALUE: u8 = 1;
 
 /// Appends one value.
 pub fn push(out: &mut Vec<u8>, value: &Value) {
@@ -79,7 +79,7 @@ fn push_f64(out: &mut Vec<u8>, v: f64) {
     out.extend_from_slice(&ordered.to_be_bytes());
 }
 
-fn push_text(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     match memchr::memchr(0, text) {
         None => out.extend_from_slice(text),
         Some(_) => {
@@ -271,56 +271,6 @@ pub fn cell(column: &ArrayRef, ty: &SqlType, row: usize) -> Value {
     }
 }
 
-/// Columns whose rows can be appended to a buffer as packed bytes, a row at a time, without a [`Value`] between.
-pub struct Packer {
-    columns: Vec<(ArrayRef, SqlType)>,
-}
-
-impl Packer {
-    /// Over these columns, all of one length.
-    pub fn new(columns: Vec<(ArrayRef, SqlType)>) -> Self {
-        Packer { columns }
-    }
-
-    /// Appends one row.
-    #[inline]
-    pub fn push(&self, out: &mut Vec<u8>, row: usize) {
-        for (column, ty) in &self.columns {
-            if column.is_null(row) {
-                out.push(NULL);
-                continue;
-            }
-            match ty {
-                SqlType::Int => {
-                    out.push(VALUE);
-                    push_i32(out, column.as_primitive::<Int32Type>().value(row));
-                }
-                SqlType::Bigint => {
-                    out.push(VALUE);
-                    push_i64(out, column.as_primitive::<Int64Type>().value(row));
-                }
-                SqlType::String => {
-                    out.push(VALUE);
-                    push_text(out, column.as_string::<i32>().value(row).as_bytes());
-                }
-                _ => push(out, &cell(column, ty, row)),
-            }
-        }
-    }
-
-    /// True when every column is null in this row.
-    #[inline]
-    pub fn all_null(&self, row: usize) -> bool {
-        self.columns.iter().all(|(c, _)| c.is_null(row))
-    }
-
-    /// True when any column is null in this row.
-    #[inline]
-    pub fn any_null(&self, row: usize) -> bool {
-        self.columns.iter().any(|(c, _)| c.is_null(row))
-    }
-}
-
 /// A column of this type out of values, which are null or of the type; a value of another type becomes null.
 pub fn column<'a>(ty: &SqlType, values: impl ExactSizeIterator<Item = &'a Value>) -> ArrayRef {
     use arrow_array::builder::{
@@ -467,7 +417,7 @@ mod tests {
         #[test]
         fn columns_keep_values_and_pack_alike(values in prop::collection::vec(value(), 0..5)) {
             let array = column(&ty(), values.iter());
-            let packer = Packer::new(vec![(Arc::clone(&array), ty())]);
+            let packer = crate::row::packer::Packer::new(vec![(Arc::clone(&array), ty())]);
             for (i, v) in values.iter().enumerate() {
                 prop_assert_eq!(&cell(&array, &ty(), i), v);
                 let (mut a, mut b) = (Vec::new(), Vec::new());

@@ -1,0 +1,223 @@
+//! A store's keys in ascending order, out of many batches.
+//!
+//! A store that keeps much event time has many spines of some batches each. The batches stand in a heap by the key that
+//! they are at, so a step costs the logarithm of their number, and a seek goes to each batch only once.
+
+use super::Accum;
+use super::store::Batch;
+use differential_dataflow::difference::Semigroup;
+use differential_dataflow::trace::implementations::BatchContainer;
+
+/// See the module's head.
+pub struct Reader {
+    sources: Vec<Source>,
+    /// Sources that are not at their end, a heap: the parent's key is not greater than its children's.
+    heap: Vec<usize>,
+    /// Updates of later epochs are not seen.
+    as_of: u64,
+}
+
+/// A batch, and the key it is at.
+struct Source {
+    batch: Batch,
+    at: usize,
+}
+
+impl Source {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.batch.storage.keys.index(self.at)
+    }
+
+    fn len(&self) -> usize {
+        BatchContainer::len(&self.batch.storage.keys)
+    }
+
+    /// Goes forward to the first key that is not before this one, by growing steps.
+    fn seek(&mut self, key: &[u8]) {
+        let (keys, end) = (&self.batch.storage.keys, self.len());
+        let (mut low, mut step) = (self.at, 1);
+        while low + step < end && keys.index(low + step) < key {
+            low += step;
+            step *= 2;
+        }
+        // The key at `low` is before, unless it never moved; the one at `high` is not.
+        let mut high = (low + step).min(end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if keys.index(middle) < key {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        self.at = low;
+    }
+
+    fn add_to(&self, sum: &mut Option<Accum>, as_of: u64) {
+        let updates = &self.batch.storage.upds;
+        let (lower, upper) = updates.bounds(self.at);
+        for (time, accum) in (lower..upper).map(|i| updates.get_abs(i)) {
+            if *time <= as_of {
+                match sum {
+                    None => *sum = Some(accum.clone()),
+                    Some(sum) => sum.plus_equals(accum),
+                }
+            }
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(batches: impl IntoIterator<Item = Batch>, as_of: u64) -> Self {
+        let sources = batches.into_iter().map(|batch| Source { batch, at: 0 }).collect();
+        let mut reader = Reader { sources, heap: Vec::new(), as_of };
+        reader.rewind();
+        reader
+    }
+
+    /// Goes forward to the first key that is not before this one; readers do not go back.
+    pub fn seek(&mut self, key: &[u8]) {
+        while let Some(&top) = self.heap.first()
+            && self.sources[top].key() < key
+        {
+            self.sources[top].seek(key);
+            self.moved();
+        }
+    }
+
+    /// The key it stands at.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.heap.first().map(|&top| self.sources[top].key())
+    }
+
+    /// What the key it stands at adds up to; `None` when it was not there yet.
+    pub fn accum(&mut self) -> Option<Accum> {
+        let mut sum = None;
+        self.add_up(0, &mut sum);
+        sum
+    }
+
+    /// Adds up the sources below a place of the heap that are at the same key as the first.
+    fn add_up(&self, place: usize, sum: &mut Option<Accum>) {
+        let (Some(&source), Some(&top)) = (self.heap.get(place), self.heap.first()) else { return };
+        if place > 0 && self.sources[source].key() != self.sources[top].key() {
+            return;
+        }
+        self.sources[source].add_to(sum, self.as_of);
+        self.add_up(2 * place + 1, sum);
+        self.add_up(2 * place + 2, sum);
+    }
+
+    /// Goes to the next key.
+    pub fn step(&mut self) {
+        let Some(&first) = self.heap.first() else { return };
+        let old = self.sources[first].at;
+        while let Some(&top) = self.heap.first()
+            && (self.sources[top].key() == self.sources[first].batch.storage.keys.index(old))
+        {
+            self.sources[top].at += 1;
+            self.moved();
+        }
+    }
+
+    /// Goes back to before the first key.
+    pub fn rewind(&mut self) {
+        self.sources.iter_mut().for_each(|s| s.at = 0);
+        self.heap = (0..self.sources.len()).filter(|&s| self.sources[s].len() > 0).collect();
+        (0..self.heap.len() / 2).rev().for_each(|place| self.sink(place));
+    }
+
+    /// Puts the first source where it belongs after it went forward.
+    fn moved(&mut self) {
+        if let Some(&top) = self.heap.first()
+            && self.sources[top].at >= self.sources[top].len()
+        {
+            self.heap.swap_remove(0);
+        }
+        self.sink(0);
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        let key = |heap: &[usize], place: usize| self.sources[heap[place]].key();
+        loop {
+            let (left, right) = (2 * place + 1, 2 * place + 2);
+            if left >= self.heap.len() {
+                return;
+            }
+            let child =
+                if right < self.heap.len() && key(&self.heap, right) < key(&self.heap, left) { right } else { left };
+            if key(&self.heap, place) <= key(&self.heap, child) {
+                return;
+            }
+            self.heap.swap(place, child);
+            place = child;
+        }
+    }
+
+    /// What this key adds up to. Keys asked for must not descend.
+    pub fn get(&mut self, key: &[u8]) -> Option<Accum> {
+        self.seek(key);
+        if self.key() == Some(key) { self.accum() } else { None }
+    }
+
+    /// Shows all keys from where it stands to the end.
+    pub fn scan(&mut self, mut each: impl FnMut(&[u8], Accum)) {
+        while self.key().is_some() {
+            let accum = self.accum();
+            if let (Some(accum), Some(key)) = (accum, self.key()) {
+                each(key, accum);
+            }
+            self.step();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrange::Store;
+    use crate::arrange::store::Run;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn rows(n: i64) -> Accum {
+        Accum { rows: n, ..Accum::empty(&[]) }
+    }
+
+    proptest! {
+        /// Epochs of updates in three stretches, against a map; as of every epoch.
+        #[test]
+        fn reads_what_was_put_in(
+            epochs in prop::collection::vec(
+                prop::collection::btree_map(prop::collection::vec(0u8..3, 0..4), 1i64..9, 0..12), 1..9
+            ),
+            wanted in prop::collection::vec(prop::collection::vec(0u8..3, 0..4), 0..6),
+        ) {
+            let stretch = |key: &[u8]| key.first().map_or(0, |b| i64::from(*b));
+            let mut store = Store::new(1);
+            for (epoch, updates) in (0..).zip(&epochs) {
+                let mut runs: BTreeMap<i64, Run> = BTreeMap::new();
+                for (key, n) in updates {
+                    runs.entry(stretch(key)).or_insert_with(|| Run::new(epoch, 0, 0)).push(key, rows(*n));
+                }
+                store.insert(runs.into_iter().collect(), epoch + 1);
+            }
+            let mut wanted = wanted;
+            wanted.sort();
+            let mut model: BTreeMap<&[u8], i64> = BTreeMap::new();
+            for (as_of, updates) in (0..).zip(&epochs) {
+                updates.iter().for_each(|(key, n)| *model.entry(key).or_default() += n);
+                let mut reader = store.read(0..=2, as_of);
+                let mut all = Vec::new();
+                reader.scan(|key, accum| all.push((key.to_vec(), accum.rows)));
+                let expected: Vec<(Vec<u8>, i64)> = model.iter().map(|(k, n)| (k.to_vec(), *n)).collect();
+                prop_assert_eq!(all, expected);
+                reader.rewind();
+                for key in &wanted {
+                    prop_assert_eq!(reader.get(key).map(|a| a.rows), model.get(key.as_slice()).copied());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Rows of columns as packed bytes, without a [`Value`](super::Value) between.
+//!
+//! What a grouping does with each row: a cheap hash, to find the row's group in a small cache; a comparison of the row
+//! with a key that is packed already; and only where that fails, its own packed bytes. The columns' types are
+//! resolved once for a batch.
+
+use super::SqlType;
+use super::packed::{self, NULL, VALUE, cell, push_text};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_buffer::{NullBuffer, ScalarBuffer};
+
+/// Columns whose rows can be appended to a buffer as packed bytes.
+pub struct Packer {
+    columns: Vec<PackedColumn>,
+    nullable: bool,
+}
+
+struct PackedColumn {
+    cells: Cells,
+    nulls: Option<NullBuffer>,
+}
+
+enum Cells {
+    Int(ScalarBuffer<i32>),
+    Bigint(ScalarBuffer<i64>),
+    /// Text without a zero byte in it, which is packed as it is.
+    Text(StringArray),
+    Other(ArrayRef, SqlType),
+}
+
+/// Odd, with its bits spread.
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl PackedColumn {
+    fn new((column, ty): (ArrayRef, SqlType)) -> Self {
+        let nulls = column.logical_nulls().filter(|n| n.null_count() > 0);
+        let cells = match ty {
+            SqlType::Int => column.as_primitive_opt::<Int32Type>().map(|c| Cells::Int(c.values().clone())),
+            SqlType::Bigint => column.as_primitive_opt::<Int64Type>().map(|c| Cells::Bigint(c.values().clone())),
+            SqlType::String => column
+                .as_string_opt::<i32>()
+                .filter(|c| memchr::memchr(0, used_text(c)).is_none())
+                .map(|c| Cells::Text(c.clone())),
+            _ => None,
+        };
+        PackedColumn { cells: cells.unwrap_or(Cells::Other(column, ty)), nulls }
+    }
+
+    #[inline]
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|n| n.is_null(row))
+    }
+
+    #[inline]
+    fn push(&self, out: &mut Vec<u8>, row: usize) {
+        if self.is_null(row) {
+            return out.push(NULL);
+        }
+        match &self.cells {
+            Cells::Int(values) => out.extend_from_slice(&int(values[row])),
+            Cells::Bigint(values) => out.extend_from_slice(&bigint(values[row])),
+            Cells::Text(values) => {
+                out.push(VALUE);
+                out.extend_from_slice(values.value(row).as_bytes());
+                out.extend_from_slice(&[0, 0]);
+            }
+            Cells::Other(column, SqlType::String) => {
+                out.push(VALUE);
+                push_text(out, column.as_string::<i32>().value(row).as_bytes());
+            }
+            Cells::Other(column, ty) => packed::push(out, &cell(column, ty, row)),
+        }
+    }
+
+    /// The bytes behind this row's cell in a packed key, if the key has the same cell.
+    #[inline]
+    fn strip<'k>(&self, key: &'k [u8], row: usize) -> Option<&'k [u8]> {
+        if self.is_null(row) {
+            return key.strip_prefix(&[NULL]);
+        }
+        match &self.cells {
+            Cells::Int(values) => key.strip_prefix(&int(values[row])),
+            Cells::Bigint(values) => key.strip_prefix(&bigint(values[row])),
+            Cells::Text(values) => {
+                let (tag, rest) = key.split_first()?;
+                let rest = rest.strip_prefix(values.value(row).as_bytes())?;
+                if *tag == VALUE { rest.strip_prefix(&[0, 0]) } else { None }
+            }
+            Cells::Other(..) => {
+                let mut own = Vec::new();
+                self.push(&mut own, row);
+                key.strip_prefix(own.as_slice())
+            }
+        }
+    }
+
+    fn hash(&self, hashes: &mut [u64]) {
+        match &self.cells {
+            Cells::Int(values) => self.hash_each(hashes, |hash, row| mix(hash, values[row] as u64)),
+            Cells::Bigint(values) => self.hash_each(hashes, |hash, row| mix(hash, values[row] as u64)),
+            Cells::Text(values) => self.hash_each(hashes, |hash, row| mix_text(hash, values.value(row).as_bytes())),
+            Cells::Other(..) => {
+                let mut own = Vec::new();
+                self.hash_each(hashes, |hash, row| {
+                    own.clear();
+                    self.push(&mut own, row);
+                    mix_text(hash, &own)
+                });
+            }
+        }
+    }
+
+    #[inline]
+    fn hash_each(&self, hashes: &mut [u64], mut of: impl FnMut(u64, usize) -> u64) {
+        for (row, hash) in hashes.iter_mut().enumerate() {
+            *hash = if self.is_null(row) { mix(*hash, NULL.into()) } else { of(*hash, row) };
+        }
+    }
+}
+
+/// The text that the rows of a column have, which may be a slice of a longer one's.
+fn used_text(column: &StringArray) -> &[u8] {
+    let offsets = column.value_offsets();
+    let (first, last) = (offsets.first().copied().unwrap_or(0), offsets.last().copied().unwrap_or(0));
+    column.value_data().get(first as usize..last as usize).unwrap_or_default()
+}
+
+#[inline]
+fn int(v: i32) -> [u8; 5] {
+    let [a, b, c, d] = ((v as u32) ^ (1 << 31)).to_be_bytes();
+    [VALUE, a, b, c, d]
+}
+
+#[inline]
+fn bigint(v: i64) -> [u8; 9] {
+    let mut out = [VALUE; 9];
+    out[1..].copy_from_slice(&((v as u64) ^ (1 << 63)).to_be_bytes());
+    out
+}
+
+#[inline]
+fn mix(hash: u64, v: u64) -> u64 {
+    let product = u128::from(hash ^ v ^ MIX) * u128::from(MIX);
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// Reads a text's length and at most 32 of its bytes: its groups may share a slot of a cache, never their rows.
+#[inline]
+fn mix_text(hash: u64, text: &[u8]) -> u64 {
+    let word = |at: usize| text.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
+    let n = text.len();
+    let hash = hash ^ (n as u64).rotate_left(56);
+    match n {
+        0..8 => mix(hash, text.iter().fold(0, |word, b| word << 8 | u64::from(*b))),
+        8..=16 => mix(mix(hash, word(0)), word(n - 8)),
+        _ => mix(mix(mix(mix(hash, word(0)), word(8)), word(n - 16)), word(n - 8)),
+    }
+}
+
+impl Packer {
+    /// Over these columns, all of one length.
+    pub fn new(columns: Vec<(ArrayRef, SqlType)>) -> Self {
+        let columns: Vec<PackedColumn> = columns.into_iter().map(PackedColumn::new).collect();
+        Packer { nullable: columns.iter().any(|c| c.nulls.is_some()), columns }
+    }
+
+    /// Appends one row.
+    #[inline]
+    pub fn push(&self, out: &mut Vec<u8>, row: usize) {
+        self.columns.iter().for_each(|c| c.push(out, row));
+    }
+
+    /// True when the packed key starts with this row, and `rest` is all that follows.
+    #[inline]
+    pub fn matches(&self, row: usize, key: &[u8], rest: &[u8]) -> bool {
+        let mut key = key;
+        for column in &self.columns {
+            match column.strip(key, row) {
+                Some(behind) => key = behind,
+                None => return false,
+            }
+        }
+        key == rest
+    }
+
+    /// A hash of each row. Equal rows have equal hashes; it is cheap, and only good enough for a cache.
+    pub fn hashes(&self, rows: usize) -> Vec<u64> {
+        let mut hashes = vec![0; rows];
+        self.columns.iter().for_each(|c| c.hash(&mut hashes));
+        hashes
+    }
+
+    /// True when every column is null in this row.
+    #[inline]
+    pub fn all_null(&self, row: usize) -> bool {
+        self.columns.iter().all(|c| c.is_null(row))
+    }
+
+    /// True when any column is null in this row.
+    #[inline]
+    pub fn any_null(&self, row: usize) -> bool {
+        self.nullable && self.columns.iter().any(|c| c.is_null(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::Value;
+    use proptest::prelude::*;
+
+    fn value(ty: &SqlType) -> BoxedStrategy<Value> {
+        let some = match ty {
+            SqlType::Int => (-3i32..3).prop_map(Value::Int).boxed(),
+            SqlType::Bigint => any::<i64>().prop_map(Value::Bigint).boxed(),
+            SqlType::String => "[ab]{0,20}|[a\0]{0,3}".prop_map(|s| Value::String(s.into())).boxed(),
+            _ => any::<bool>().prop_map(Value::Boolean).boxed(),
+        };
+        prop_oneof![1 => Just(Value::Null), 4 => some].boxed()
+    }
+
+    fn types() -> Vec<SqlType> {
+        vec![SqlType::Int, SqlType::String, SqlType::Bigint, SqlType::Boolean]
+    }
+
+    fn row() -> impl Strategy<Value = Vec<Value>> {
+        types().iter().map(value).collect::<Vec<_>>()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_match_their_own_packed_bytes_only(rows in prop::collection::vec(row(), 1..8)) {
+            let columns = types().into_iter().enumerate();
+            let columns = columns.map(|(i, ty)| (packed::column(&ty, rows.iter().map(|r| &r[i])), ty));
+            let packer = Packer::new(columns.collect());
+            let hashes = packer.hashes(rows.len());
+            for (a, left) in rows.iter().enumerate() {
+                let mut key = Vec::new();
+                packer.push(&mut key, a);
+                let mut expected = Vec::new();
+                packed::push_all(&mut expected, left);
+                prop_assert_eq!(&key, &expected);
+                key.extend_from_slice(b"rest");
+                for (b, right) in rows.iter().enumerate() {
+                    prop_assert_eq!(packer.matches(b, &key, b"rest"), left == right);
+                    prop_assert!(left != right || hashes[a] == hashes[b]);
+                }
+                prop_assert!(!packer.matches(a, &key, b"res"));
+                prop_assert_eq!(packer.any_null(a), left.contains(&Value::Null));
+            }
+        }
+    }
+}
