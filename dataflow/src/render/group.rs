@@ -38,7 +38,7 @@ pub struct Parcel {
     pub target: u64,
     /// Sessions: where the rows come from, for rows that may be late must be applied in order.
     pub order: (u32, u64),
-    /// The greatest time seen in the partition of these rows.
+    /// The greatest time of the batches of these rows.
     pub stream_time: i64,
     /// Group keys, with their pane where there are windows.
     pub keys: PackedKeys,
@@ -117,6 +117,9 @@ struct Groups {
     accums: Vec<Accum>,
     /// Of sessions: see [`Parcel::sessions`].
     sessions: Vec<(i64, i64)>,
+    /// The greatest time of the batches whose rows these are: of no batch of a later epoch, which may have been judged
+    /// before these go out.
+    stream_time: Option<i64>,
 }
 
 impl Groups {
@@ -138,8 +141,9 @@ impl Groups {
         self.accums.len() - 1
     }
 
-    fn parcels(self, peers: u64, order: (u32, u64), stream_time: i64) -> Vec<Parcel> {
-        let Groups { owners, keys, accums, sessions, .. } = self;
+    fn parcels(self, peers: u64, order: (u32, u64)) -> Vec<Parcel> {
+        let Groups { owners, keys, accums, sessions, stream_time, .. } = self;
+        let stream_time = stream_time.unwrap_or(i64::MIN);
         if peers == 1 {
             return vec![Parcel { target: 0, order, stream_time, keys, accums, sessions }];
         }
@@ -421,6 +425,7 @@ impl Combiner {
     ) {
         let epoch = *capability.time();
         let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Groups::default()));
+        groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
         self.cache.turn_to(epoch);
         let mut stream_time = before.unwrap_or(i64::MIN);
         for &row in &prepared.rows {
@@ -458,7 +463,7 @@ impl Combiner {
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
         {
             self.cache.forget(&groups.hashes);
-            let parcels = groups.parcels(self.peers, (0, 0), self.stream_time());
+            let parcels = groups.parcels(self.peers, (0, 0));
             send(&capability, parcels);
         }
     }
@@ -476,20 +481,16 @@ impl Combiner {
             if epoch == self.cache.epoch {
                 self.cache.forget(&groups.hashes);
             }
-            let parcels = groups.parcels(self.peers, (0, 0), self.stream_time());
+            let parcels = groups.parcels(self.peers, (0, 0));
             send(&capability, parcels);
         }
-    }
-
-    fn stream_time(&self) -> i64 {
-        self.partitions.values().filter_map(|p| p.stream_time).max().unwrap_or(i64::MIN)
     }
 
     /// Rows of a batch as sessions of their own. A row far enough inside the grace sees no session that has expired,
     /// so it may be joined with its neighbours here; another goes on its own, with the time that decides for it.
     fn sessions(&mut self, prepared: &Prepared, before: Option<i64>, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
-        let mut groups = Groups::default();
+        let mut groups = Groups { stream_time: Some(prepared.max_time), ..Groups::default() };
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0);
         let mut stream_time = before.unwrap_or(i64::MIN);
@@ -521,7 +522,7 @@ impl Combiner {
             add_args(accum, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
         }
         self.cache.forget(&groups.hashes);
-        groups.parcels(self.peers, order, stream_time.max(self.stream_time()))
+        groups.parcels(self.peers, order)
     }
 }
 
