@@ -1,6 +1,6 @@
 //! Calls: scalar functions by their signatures, aggregates into the groups' columns.
 
-use super::expr::{AGGREGATES, Binder, Typed, visit};
+use super::expr::{AGGREGATES, Binder, Typed, attempt, visit};
 use super::query::literal;
 use super::scope::Clause;
 use crate::plan::Explode;
@@ -29,7 +29,8 @@ impl Binder<'_> {
         if args.iter().any(|a| matches!(a.kind, ExprKind::Lambda { .. })) {
             return self.with_lambdas(expr, name, args);
         }
-        let bound = args.iter().map(|e| self.bind(e)).collect::<Result<Vec<_>, _>>()?;
+        let mut bound = args.iter().map(|e| self.bind(e)).collect::<Result<Vec<_>, _>>()?;
+        bound.iter_mut().for_each(inner_call);
         let given: Vec<Option<SqlType>> = bound.iter().map(|t| t.ty().cloned()).collect();
         let resolved = functions::resolve(&name.name, &given).map_err(|message| Diagnostic::at(expr.span, message))?;
         let args = bound
@@ -87,7 +88,8 @@ impl Binder<'_> {
                 bound.push(None);
                 given.push(Given::Lambda(params.len()));
             } else {
-                let typed = self.bind(arg)?;
+                let mut typed = self.bind(arg)?;
+                inner_call(&mut typed);
                 given.push(Given::Value(typed.ty().cloned()));
                 bound.push(Some(typed));
             }
@@ -180,6 +182,14 @@ impl Binder<'_> {
         });
         debug_assert!(keys < AGGREGATES);
         Ok(Typed::new(Expr::Column(AGGREGATES + position, ty)))
+    }
+}
+
+/// A function's (or a field's) error as another function's argument goes no further.
+fn inner_call(arg: &mut Typed) {
+    if matches!(arg.expr, Expr::Call(..) | Expr::Field(..)) {
+        let inner = std::mem::replace(&mut arg.expr, Expr::Rowtime);
+        arg.expr = attempt(inner);
     }
 }
 

@@ -79,6 +79,14 @@ fn fold(expr: Expr) -> Expr {
     }
 }
 
+/// An expression whose error goes no further: null stands for it. What cannot fail stays as it is.
+pub(super) fn attempt(expr: Expr) -> Expr {
+    match expr {
+        Expr::Literal(..) | Expr::Column(..) | Expr::Parameter(..) | Expr::Try(..) => expr,
+        expr => Expr::Try(Box::new(expr)),
+    }
+}
+
 /// How a grouped query's expressions see their input: through its groups and aggregates.
 #[derive(Debug)]
 pub(super) struct Groups {
@@ -243,7 +251,7 @@ impl<'a> Binder<'a> {
                             if self.clause == Clause::Select { "Invalid Select: " } else { "" }
                         ),
                     )),
-                    _ => one(inner.cast(&to)),
+                    _ => one(attempt(inner.cast(&to))),
                 }
             }
             ExprKind::Call { name, args, .. } => self.call(expr, name, args),
@@ -259,7 +267,7 @@ impl<'a> Binder<'a> {
                 one(Expr::Construct(parts, SqlType::Map(Box::new(key), Box::new(value))))
             }
             ExprKind::Struct(fields) => {
-                let parts = fields.iter().map(|(_, e)| self.value(e)).collect::<Result<Vec<_>, _>>()?;
+                let parts = fields.iter().map(|(_, e)| self.value(e).map(attempt)).collect::<Result<Vec<_>, _>>()?;
                 let types = fields.iter().zip(&parts).map(|((n, _), e)| (n.name.clone(), e.ty().clone()));
                 let ty = SqlType::Struct(types.collect());
                 for (i, (name, _)) in fields.iter().enumerate() {
@@ -614,7 +622,7 @@ impl<'a> Binder<'a> {
             ));
         };
         let cast = |(typed, item): (Typed, &ast::Expr)| {
-            typed.cast_text(&ty).map_err(|message| Diagnostic::at(item.span, message))
+            typed.cast_text(&ty).map(attempt).map_err(|message| Diagnostic::at(item.span, message))
         };
         let all = all.into_iter().zip(items).map(cast).collect::<Result<_, _>>()?;
         Ok((ty, all))

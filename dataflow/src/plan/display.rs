@@ -249,6 +249,7 @@ fn show(expr: &Expr, names: &Names) -> String {
             let otherwise = otherwise.as_ref().map(|e| format!(" ELSE {}", one(e))).unwrap_or_default();
             format!("CASE{branches}{otherwise} END")
         }
+        Expr::Try(e) => one(e),
         Expr::Cast(e, ty) => format!("CAST({} AS {ty})", one(e)),
         Expr::Call(function, args, _) => format!("{}({})", function.name(), list(args, names)),
         Expr::Subscript(base, index, _) => format!("{}[{}]", one(base), one(index)),

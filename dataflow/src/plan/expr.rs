@@ -45,6 +45,9 @@ pub enum Expr {
     Case(Vec<(Expr, Expr)>, Option<Box<Expr>>, SqlType),
     /// CAST, also the implicit widenings.
     Cast(Box<Expr>, SqlType),
+    /// The expression's value, or null where it has none: there its error goes no further. An explicit cast, an element of
+    /// what is constructed, a function that is another's argument.
+    Try(Box<Expr>),
     /// A scalar function.
     Call(Function, Vec<Expr>, SqlType),
     /// `array[i]`, `map[k]`.
@@ -66,7 +69,7 @@ impl Expr {
             Expr::Rowtime | Expr::Rowoffset => &SqlType::Bigint,
             Expr::Rowpartition => &SqlType::Int,
             Expr::Not(_) | Expr::IsNull(_) | Expr::Like { .. } | Expr::In(..) => &SqlType::Boolean,
-            Expr::Negate(e) | Expr::Lambda(_, _, e) => e.ty(),
+            Expr::Negate(e) | Expr::Try(e) | Expr::Lambda(_, _, e) => e.ty(),
             Expr::Column(_, t)
             | Expr::Literal(_, t)
             | Expr::Binary(_, _, _, t)

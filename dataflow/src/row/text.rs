@@ -16,7 +16,11 @@ pub fn double_text(value: f64) -> String {
         // The shortest digits that read back as the same number; Rust leaves the `.0` only in Debug.
         return format!("{value:?}");
     }
-    let text = format!("{value:e}");
+    let mut text = format!("{value:e}");
+    if !text.contains('.') {
+        // Java prints two digits at least, the nearest ones: 4.9E-324.
+        text = format!("{value:.1e}");
+    }
     match text.split_once('e') {
         Some((digits, exponent)) if digits.contains('.') => format!("{digits}E{exponent}"),
         // Java always has a second digit, and takes the one that is nearest where several read back as the number.

@@ -7,7 +7,8 @@
 //!
 //! The rules are ksqlDB's. Logic has two values: a comparison with null is false. An operation that has no answer
 //! (arithmetic with null, division by zero, a cast that does not fit, LIKE of null) makes the *whole* expression
-//! null (a condition: false) for that row, whatever stands around it, and leaves an entry for the processing log.
+//! null (a condition: false) for that row, whatever stands around it, and leaves an entry for the processing log. Only
+//! [`Expr::Try`] keeps a failure to itself.
 //! So evaluation carries a set of failed rows. A branch of CASE or a side of AND and OR that a row does not reach
 //! cannot fail for it, so it also carries the set of rows that reach the operation at hand.
 
@@ -114,7 +115,12 @@ impl Expr {
         let mut cx = Context::new(input, errors);
         let truths = match self {
             // A null condition is no error here: it is just not true.
-            Expr::Column(..) | Expr::Case(..) | Expr::Call(..) | Expr::Field(..) | Expr::Subscript(..) => {
+            Expr::Column(..)
+            | Expr::Case(..)
+            | Expr::Call(..)
+            | Expr::Field(..)
+            | Expr::Subscript(..)
+            | Expr::Try(..) => {
                 let array = cx.values(self).into_array(&SqlType::Boolean, cx.len());
                 array.as_boolean_opt().map_or_else(|| BooleanBuffer::new_unset(array.len()), vector::true_bits)
             }
@@ -166,6 +172,7 @@ impl Expr {
             | Expr::Not(e)
             | Expr::IsNull(e)
             | Expr::Cast(e, _)
+            | Expr::Try(e)
             | Expr::Field(e, _, _)
             | Expr::Lambda(_, _, e) => vec![e],
             Expr::Like { operand, pattern, .. } => vec![operand, pattern],
@@ -191,6 +198,7 @@ impl Expr {
             | Expr::Not(e)
             | Expr::IsNull(e)
             | Expr::Cast(e, _)
+            | Expr::Try(e)
             | Expr::Field(e, _, _)
             | Expr::Lambda(_, _, e) => vec![e],
             Expr::Like { operand, pattern, .. } => vec![operand, pattern],

@@ -23,7 +23,7 @@ pub struct RowInput<'a> {
     pub partition: u32,
     /// The values of the enclosing lambdas' parameters, from the outermost lambda's first.
     pub parameters: &'a [Value],
-    /// Takes why functions within the expression gave null instead of a value.
+    /// Takes why parts of the expression are null instead of a value.
     pub failures: Option<&'a RefCell<Vec<String>>>,
 }
 
@@ -67,6 +67,12 @@ pub fn eval(expr: &Expr, row: &RowInput<'_>) -> Result<Value, String> {
             otherwise.as_ref().map_or(Ok(Value::Null), |e| eval(e, row))
         }
         Expr::Cast(e, to) => cast::cast(&eval(e, row)?, e.ty(), to),
+        Expr::Try(e) => Ok(eval(e, row).unwrap_or_else(|message| {
+            if let Some(failures) = row.failures {
+                failures.borrow_mut().push(message);
+            }
+            Value::Null
+        })),
         Expr::Call(function, args, ty) => function.eval(args, ty, row),
         Expr::Subscript(base, index, _) => Ok(subscript(&eval(base, row)?, &eval(index, row)?)),
         Expr::Field(base, position, _) => Ok(match eval(base, row)? {
@@ -74,8 +80,7 @@ pub fn eval(expr: &Expr, row: &RowInput<'_>) -> Result<Value, String> {
             _ => Value::Null,
         }),
         Expr::Construct(parts, ty) => {
-            // A part that fails is null, and the others stay.
-            let parts = parts.iter().map(|e| eval(e, row).unwrap_or(Value::Null)).collect();
+            let parts = parts.iter().map(|e| eval(e, row)).collect::<Result<Vec<_>, _>>()?;
             Ok(construct(parts, ty))
         }
         Expr::Parameter(i, _) => Ok(row.parameters.get(*i).cloned().unwrap_or(Value::Null)),

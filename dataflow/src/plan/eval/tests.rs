@@ -106,6 +106,7 @@ fn expr(ty: SqlType, depth: u32) -> BoxedStrategy<Expr> {
                 2 => (ops, sub(&ty), sub(&ty)).prop_map(move |(op, x, y)| Expr::Binary(op, Box::new(x), Box::new(y), t.clone())),
                 1 => from.prop_map(move |x| Expr::Cast(Box::new(x), u.clone())),
                 1 => sub(&ty).prop_map(|x| Expr::Negate(Box::new(x))),
+                1 => sub(&ty).prop_map(|x| Expr::Try(Box::new(x))),
             ]
             .boxed()
         }
@@ -132,16 +133,20 @@ proptest! {
         let columns = columns(&rows);
         let times = vec![7; rows.len()];
         let input = EvalInput { columns: &columns, times: &times, offsets: &times, partition: 0 };
-        let mut errors = EvalErrors::new(rows.len());
+        let mut errors = EvalErrors::new(usize::MAX);
         let array = expr.eval(&input, &mut errors);
         prop_assert_eq!(array.len(), rows.len());
         prop_assert_eq!(array.data_type(), &expr.ty().arrow());
         let mut failed: Vec<usize> = errors.entries.iter().map(|e| e.row).collect();
-        failed.sort_unstable();
         prop_assert_eq!(errors.count as usize, failed.len());
+        failed.sort_unstable();
         for (i, row) in rows.iter().enumerate() {
-            let expected = row::eval(&expr, &row::RowInput { columns: row, time: 7, ..Default::default() });
-            prop_assert_eq!(failed.binary_search(&i).is_ok(), expected.is_err(), "row {}: {:?}", i, expected);
+            let failures = std::cell::RefCell::default();
+            let input = row::RowInput { columns: row, time: 7, failures: Some(&failures), ..Default::default() };
+            let expected = row::eval(&expr, &input);
+            // Errors of parts are told too.
+            let told = !failures.borrow().is_empty() || expected.is_err();
+            prop_assert_eq!(failed.binary_search(&i).is_ok(), told, "row {}: {:?}", i, expected);
             prop_assert_eq!(packed::cell(&array, expr.ty(), i), expected.unwrap_or(Value::Null), "row {}", i);
         }
         if *expr.ty() == SqlType::Boolean {

@@ -184,6 +184,14 @@ impl<'a> Context<'a> {
                     Operand::Scalar(_) => return self.each(to, &[(&x, e.ty())], |v| cast::cast(&v[0], e.ty(), to)),
                 }
             }
+            Expr::Try(e) => {
+                // Its failures are told, but they are not those of what stands around it.
+                let outer = std::mem::take(&mut self.failed);
+                let array = self.values(e).into_array(e.ty(), n);
+                let array = self.without_failed(array);
+                self.failed = outer;
+                array
+            }
             Expr::Field(base, position, ty) => match self.values(base) {
                 Operand::Column(array) => match array
                     .as_struct_opt()

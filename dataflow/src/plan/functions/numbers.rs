@@ -80,14 +80,10 @@ pub(super) static FUNCTIONS: &[Definition] = &[
         &[
             Signature::new(&[P::Bigint], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?))),
             Signature::new(&[P::Double], P::Bigint, |c| Some(Value::Bigint((c.double(0)? + 0.5).floor() as i64))),
-            Signature::new(&[P::Decimal], P::Decimal, |c| round_decimal(c.decimal(0)?, 0, c.ty)).returning(|args| {
-                match args.first() {
-                    Some(SqlType::Decimal(p, s)) => SqlType::Decimal((p - s).max(1), 0),
-                    _ => SqlType::Decimal(38, 0),
-                }
-            }),
-            Signature::new(&[P::Double, P::Int], P::Double, |c| round_double(c.double(0)?, c.int(1)?)),
-            Signature::new(&[P::Decimal, P::Int], P::Decimal, |c| round_decimal(c.decimal(0)?, c.int(1)?, c.ty)),
+            Signature::new(&[P::Decimal], P::Decimal, |c| at_digits(c.decimal(0)?, 0, c.ty, half_up))
+                .returning(whole_type),
+            Signature::new(&[P::Double, P::Int], P::Double, |c| by_decimal(c.double(0)?, c.int(1)?, half_up)),
+            Signature::new(&[P::Decimal, P::Int], P::Decimal, |c| at_digits(c.decimal(0)?, c.int(1)?, c.ty, half_up)),
         ],
     ),
     Definition::new(
@@ -96,11 +92,9 @@ pub(super) static FUNCTIONS: &[Definition] = &[
         &[
             Signature::new(&[P::Bigint], P::Bigint, |c| Some(Value::Bigint(c.bigint(0)?))),
             Signature::new(&[P::Double], P::Bigint, |c| Some(Value::Bigint(c.double(0)?.trunc() as i64))),
-            Signature::new(&[P::Double, P::Int], P::Double, |c| {
-                let unit = 10_f64.powi(c.int(1)?);
-                Some(Value::Double((c.double(0)? * unit).trunc() / unit))
-            }),
-            Signature::new(&[P::Decimal], P::Decimal, |c| whole(c.decimal(0)?, |unit, v| v / unit)),
+            Signature::new(&[P::Double, P::Int], P::Double, |c| by_decimal(c.double(0)?, c.int(1)?, cut)),
+            Signature::new(&[P::Decimal], P::Decimal, |c| at_digits(c.decimal(0)?, 0, c.ty, cut)).returning(whole_type),
+            Signature::new(&[P::Decimal, P::Int], P::Decimal, |c| at_digits(c.decimal(0)?, c.int(1)?, c.ty, cut)),
         ],
     ),
     Definition::new(
@@ -174,10 +168,13 @@ pub(super) static FUNCTIONS: &[Definition] = &[
         "GEO_DISTANCE",
         "Distance of two points (latitude, longitude in degrees) in km, or in miles ('MI')",
         &[
-            Signature::new(&[P::Double, P::Double, P::Double, P::Double], P::Double, |c| distance(c, 6371.0)),
-            Signature::new(&[P::Double, P::Double, P::Double, P::Double, P::String], P::Double, |c| {
-                let miles = c.text(4)?.to_ascii_lowercase().starts_with("mi");
-                distance(c, if miles { 3959.0 } else { 6371.0 })
+            Signature::fallible(&[P::Double, P::Double, P::Double, P::Double], P::Double, |c| distance(c, KM)),
+            Signature::fallible(&[P::Double, P::Double, P::Double, P::Double, P::String], P::Double, |c| {
+                match c.text(4).map(|unit| unit.trim().to_ascii_lowercase()).unwrap_or_default().as_str() {
+                    "mi" | "mile" | "miles" => distance(c, MILES),
+                    "" | "km" | "kilometer" | "kilometers" | "kilometre" | "kilometres" => distance(c, KM),
+                    unit => Err(format!("GeoDistance function units parameter must be mi or km, not {unit}")),
+                }
             }),
         ],
     ),
@@ -205,40 +202,75 @@ fn whole(value: Decimal, f: fn(i128, i128) -> i128) -> Option<Value> {
     Some(Value::Decimal(Decimal { unscaled: f(unit, value.unscaled).checked_mul(unit)?, scale: value.scale }))
 }
 
-fn round_decimal(value: Decimal, digits: i32, ty: &SqlType) -> Option<Value> {
-    let SqlType::Decimal(_, scale) = *ty else { return None };
-    let rounded = if digits >= i32::from(value.scale) {
-        value
-    } else if digits >= 0 {
-        let digits = u8::try_from(digits).ok()?;
-        Decimal { unscaled: rescale(value, digits)?, scale: digits }
+/// The type of a decimal without its fraction.
+fn whole_type(args: &[SqlType]) -> SqlType {
+    match args.first() {
+        Some(SqlType::Decimal(p, s)) => SqlType::Decimal(p.saturating_sub(*s).max(1), 0),
+        _ => SqlType::Decimal(38, 0),
+    }
+}
+
+/// A number divided by its unit, cut.
+fn cut(value: i128, unit: i128) -> i128 {
+    value / unit
+}
+
+/// A number divided by its unit, rounded: a half goes up, as ksqlDB's does.
+fn half_up(value: i128, unit: i128) -> i128 {
+    let rest = value % unit;
+    if rest > 0 && rest >= unit - rest {
+        value / unit + 1
+    } else if -rest > unit + rest {
+        value / unit - 1
     } else {
-        let unit = 10_i128.checked_pow(digits.unsigned_abs())?;
-        let whole = rescale(
-            Decimal {
-                unscaled: value.unscaled,
-                scale: value.scale.checked_add(u8::try_from(digits.unsigned_abs()).ok()?)?,
-            },
-            0,
-        )?;
-        Decimal { unscaled: whole.checked_mul(unit)?, scale: 0 }
+        value / unit
+    }
+}
+
+/// A decimal with so many digits behind the point (before it, when negative), at the scale of the result's type.
+fn at_digits(value: Decimal, digits: i32, ty: &SqlType, round: fn(i128, i128) -> i128) -> Option<Value> {
+    let SqlType::Decimal(_, scale) = *ty else { return None };
+    let dropped = i32::from(value.scale).checked_sub(digits)?;
+    let rounded = match u32::try_from(dropped) {
+        Ok(dropped) if dropped > 38 => Decimal { unscaled: 0, scale: value.scale },
+        Ok(dropped) if dropped > 0 => {
+            let unit = 10_i128.checked_pow(dropped)?;
+            Decimal { unscaled: round(value.unscaled, unit).checked_mul(unit)?, scale: value.scale }
+        }
+        _ => value,
     };
     Some(Value::Decimal(Decimal { unscaled: rescale(rounded, scale)?, scale }))
 }
 
-/// Half up by the number's shortest text, as Java's BigDecimal does it.
-fn round_double(value: f64, digits: i32) -> Option<Value> {
+/// A double by its shortest text, as Java's BigDecimal does it.
+fn by_decimal(value: f64, digits: i32, round: fn(i128, i128) -> i128) -> Option<Value> {
     let text = crate::row::text::double_text(value);
     let Some(decimal) = crate::plan::eval::parse_decimal(&text) else { return Some(Value::Double(value)) };
-    let Some(Value::Decimal(rounded)) = round_decimal(decimal, digits, &SqlType::Decimal(38, decimal.scale)) else {
-        return Some(Value::Double(value));
-    };
-    Some(Value::Double(rounded.to_string().parse().ok()?))
+    match at_digits(decimal, digits, &SqlType::Decimal(38, decimal.scale), round) {
+        Some(Value::Decimal(rounded)) => Some(Value::Double(rounded.to_string().parse().ok()?)),
+        _ => Some(Value::Double(value)),
+    }
 }
 
-fn distance(c: &Call<'_>, radius: f64) -> Option<Value> {
-    let (lat1, lon1, lat2, lon2) = (c.double(0)?, c.double(1)?, c.double(2)?, c.double(3)?);
+/// The earth's radius.
+const KM: f64 = 6371.0;
+const MILES: f64 = 3959.0;
+
+fn distance(c: &Call<'_>, radius: f64) -> Result<Value, String> {
+    let (Some(lat1), Some(lon1), Some(lat2), Some(lon2)) = (c.double(0), c.double(1), c.double(2), c.double(3)) else {
+        return Ok(Value::Null);
+    };
+    if lat1.abs() > 90.0 || lat2.abs() > 90.0 {
+        return Err(
+            "valid latitude values for GeoDistance function are in the range of -90 to 90 decimal degrees".into()
+        );
+    }
+    if lon1.abs() > 180.0 || lon2.abs() > 180.0 {
+        return Err(
+            "valid longitude values for GeoDistance function are in the range of -180 to +180 decimal degrees".into()
+        );
+    }
     let (dlat, dlon) = ((lat2 - lat1).to_radians(), (lon2 - lon1).to_radians());
     let a = (dlat / 2.0).sin().powi(2) + (dlon / 2.0).sin().powi(2) * lat1.to_radians().cos() * lat2.to_radians().cos();
-    Some(Value::Double(radius * 2.0 * a.sqrt().atan2((1.0 - a).sqrt())))
+    Ok(Value::Double(radius * 2.0 * a.sqrt().atan2((1.0 - a).sqrt())))
 }

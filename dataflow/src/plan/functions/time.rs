@@ -92,7 +92,7 @@ pub(super) static FUNCTIONS: &[Definition] = &[
     ),
     Definition::new(
         "PARSE_DATE",
-        "The date of a text after a pattern",
+        "The date of a text after a pattern; what follows the date does not matter",
         &[Signature::fallible(&[P::String, P::String], P::Date, |c| match (c.text(0), c.text(1)) {
             (Some(text), Some(pattern)) => compiled(pattern)?.parse_leading_date(text).map(Value::Date),
             _ => Ok(Value::Null),
