@@ -233,13 +233,7 @@ impl Function {
         let call = Call { values: &values, args, ty, row };
         match signature.eval {
             RowFunction::Maybe(f) => Ok(f(&call).unwrap_or(Value::Null)),
-            // A function that fails is null at its place; what stands around it goes on, as in ksqlDB.
-            RowFunction::Try(f) => Ok(f(&call).unwrap_or_else(|message| {
-                if let Some(failures) = row.failures {
-                    failures.borrow_mut().push(message);
-                }
-                Value::Null
-            })),
+            RowFunction::Try(f) => f(&call),
         }
     }
 
