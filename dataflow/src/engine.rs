@@ -716,7 +716,7 @@ impl<'scope> Building<'_, 'scope> {
                 Step::Lookup(lookup) => {
                     if !pending.is_empty() {
                         let steps = std::mem::take(&mut pending);
-                        stream = steps::render(stream, steps, pipeline.keep_tombstones, self.view, self.reports);
+                        stream = steps::render(stream, steps, None, self.view, self.reports);
                     }
                     let changes = self.changes(&lookup.table);
                     stream = lookup::render(stream, changes, lookup.clone(), self.view, self.reports);
@@ -724,8 +724,9 @@ impl<'scope> Building<'_, 'scope> {
                 Step::Filter(_) | Step::Project(_) | Step::Explode(_) => pending.push(step.clone()),
             }
         }
-        if !pending.is_empty() || !pipeline.keep_tombstones {
-            stream = steps::render(stream, pending, pipeline.keep_tombstones, self.view, self.reports);
+        if !pending.is_empty() || pipeline.keep_tombstones.is_none() {
+            let values = pipeline.keep_tombstones.clone();
+            stream = steps::render(stream, pending, values, self.view, self.reports);
         }
         stream
     }

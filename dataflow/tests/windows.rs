@@ -111,7 +111,7 @@ fn view(case: Case) -> View {
             input: "S".into(),
             names: vec!["K".into(), "V".into()],
             columns: vec![0, 1],
-            keep_tombstones: false,
+            keep_tombstones: None,
             steps: vec![],
         },
         retracts: false,

@@ -84,7 +84,7 @@ pub(super) fn single(entry: &Entry, name: &Ident, alias: Option<&Ident>) -> From
         input: name.name.clone(),
         names: row.iter().map(|c| c.name.clone()).collect(),
         columns: (0..row.len()).collect(),
-        keep_tombstones: false,
+        keep_tombstones: None,
         steps: Vec::new(),
     };
     From {

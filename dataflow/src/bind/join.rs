@@ -370,7 +370,7 @@ fn meet(
         input: name,
         names: scope.row.iter().map(|c| c.name.clone()).collect(),
         columns: (0..scope.row.len()).collect(),
-        keep_tombstones: false,
+        keep_tombstones: None,
         steps: Vec::new(),
     };
     left.joins.push(join);

@@ -168,13 +168,14 @@ fn plain(
     let schema = Schema { key: key.iter().map(column).collect(), value: value.iter().map(column).collect() };
     let mut pipeline = from.pipeline.clone();
     // A tombstone passes what only projects.
-    pipeline.keep_tombstones =
-        pipeline.steps.is_empty() && from.joins.is_empty() && !from.table && purpose != Purpose::Push;
+    if pipeline.steps.is_empty() && from.joins.is_empty() && !from.table && purpose != Purpose::Push {
+        pipeline.keep_tombstones = from.scope.relations.first().map(|r| r.keys..r.columns.len());
+    }
     if !explode.is_empty() {
         if from.table {
             return Err(Diagnostic::at(select_span(query), "Table source is not supported with table functions"));
         }
-        pipeline.keep_tombstones = false;
+        pipeline.keep_tombstones = None;
         pipeline.steps.push(Step::Explode(explode));
     }
     let mut columns: Columns = key.into_iter().chain(value).collect();

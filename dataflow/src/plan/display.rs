@@ -127,7 +127,7 @@ fn pipeline(p: &Pipeline) -> (Vec<String>, Names) {
             }
         }
     }
-    if p.keep_tombstones {
+    if p.keep_tombstones.is_some() {
         lines.push("keep tombstones".into());
     }
     (lines, names)

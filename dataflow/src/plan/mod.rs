@@ -216,8 +216,9 @@ pub struct Pipeline {
     pub names: Vec<String>,
     /// The columns of the input's schema that the steps or what follows read, ascending. All others may be absent.
     pub columns: Vec<usize>,
-    /// Rows whose value is a tombstone pass (a projection of a stream keeps them; filter, join, group drop them).
-    pub keep_tombstones: bool,
+    /// Rows whose value is a tombstone pass (a projection of a stream keeps them; filter, join, group drop them). These
+    /// are the value columns of the input, which such rows do not have: what reads one of them is null, a new key too.
+    pub keep_tombstones: Option<std::ops::Range<usize>>,
     /// The steps, in order.
     pub steps: Vec<Step>,
 }

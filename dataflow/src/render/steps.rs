@@ -3,11 +3,13 @@
 use super::SharedReports;
 use super::port::Flow;
 use crate::plan::eval::{EvalErrors, EvalInput};
-use crate::plan::{Explode, Step};
+use crate::plan::{Explode, NamedExpr, Step};
 use crate::row::{Batch, Value, packed};
 use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
 use arrow_select::filter::FilterBuilder;
+use arrow_select::nullif::nullif;
 use arrow_select::take::take;
+use std::ops::Range;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -114,11 +116,24 @@ fn explode(calls: &[Explode], batch: &Batch, errors: &mut EvalErrors) -> Batch {
     }
 }
 
-/// A stream after these steps.
+/// Projects rows of which some are tombstones: what reads a value column is null there.
+fn project_tombstones(columns: &[NamedExpr], values: &Range<usize>, batch: &mut Batch, errors: &mut EvalErrors) {
+    let Some(tombstones) = &batch.tombstones else { return };
+    let absent: BooleanArray = tombstones.iter().map(|t| Some(*t)).collect();
+    let project = |c: &NamedExpr| {
+        let column = c.expr.eval(&input(batch), errors);
+        let reads_value = c.expr.columns().iter().any(|i| values.contains(i));
+        if reads_value { nullif(&column, &absent).ok() } else { Some(column) }
+    };
+    batch.columns = columns.iter().map(project).collect();
+}
+
+/// A stream after these steps. With the positions of the input's value columns, tombstones pass the one projection that
+/// is the only step then.
 pub fn render<'scope>(
     stream: Flow<'scope, Batch>,
     steps: Vec<Step>,
-    keep_tombstones: bool,
+    keep_tombstones: Option<Range<usize>>,
     view: &str,
     reports: &SharedReports,
 ) -> Flow<'scope, Batch> {
@@ -130,8 +145,13 @@ pub fn render<'scope>(
                 for batch in batches.drain(..) {
                     let mut failed = errors();
                     let times = Arc::clone(&batch.times);
-                    let batch = if keep_tombstones { batch } else { without_tombstones(&batch) };
-                    let batch = apply(&steps, batch, &mut failed);
+                    let mut batch = if keep_tombstones.is_some() { batch } else { without_tombstones(&batch) };
+                    match (&keep_tombstones, steps.as_slice()) {
+                        (Some(values), [Step::Project(columns)]) if batch.tombstones.is_some() => {
+                            project_tombstones(columns, values, &mut batch, &mut failed);
+                        }
+                        _ => batch = apply(&steps, batch, &mut failed),
+                    }
                     reports.borrow_mut().evaluation(&view, &failed, &times);
                     // An empty batch goes on: its place in the partition's order counts.
                     session.give(batch);

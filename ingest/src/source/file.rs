@@ -280,7 +280,7 @@ mod tests {
                 seen.extend(batch.records.iter().map(|r| (part(r.key), part(r.value), r.time, r.offset)));
             }
             let (a, b) = (Some("a".to_owned()), Some("b".to_owned()));
-            assert_eq!(seen, [(a, Some("{\"x\":1.50}".to_owned()), 7, 0), (b, None, 5, 44)]);
+            assert_eq!(seen, [(a, Some("{\"x\":1.50}".to_owned()), 7, 0), (b, None, 5, 46)]);
         }
         std::fs::write(&path, "{\"key\":\"a\"}\n{\"valeu\":1}\n").unwrap();
         let mut source = open(&path, Share::ALL, CHUNK).of_records(Layout::default());
