@@ -190,6 +190,7 @@ impl Engine {
                 retention: i64::MAX,
                 finish: Finish::Row,
                 final_grace: None,
+                tells_ends: false,
             };
             let dataflow = worker.next_dataflow_index();
             let (schema, frontier, reports) = (source.schema.clone(), self.epoch, self.reports.clone());
@@ -656,6 +657,7 @@ impl<'scope> Building<'_, 'scope> {
                     retention: i64::MAX,
                     finish: Finish::Row,
                     final_grace: None,
+                    tells_ends: view.joins.iter().any(|join| join.on == Matching::Foreign),
                 };
                 (parcels, shape)
             }
@@ -755,6 +757,7 @@ fn shape(view: &View, aggregate: &Aggregate) -> Shape {
         retention: aggregate.window.map_or(i64::MAX, retention),
         finish: Finish::Aggregate(Box::new(aggregate.clone())),
         final_grace: aggregate.window.filter(|w| w.emit_final).map(|w| w.grace.0),
+        tells_ends: false,
     }
 }
 

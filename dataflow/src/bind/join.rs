@@ -12,6 +12,7 @@ use super::operators::type_text;
 use super::prune;
 use super::scope::{BOUNDS, Clause, Named, PSEUDO, Scope};
 use super::show::show;
+use super::types;
 use crate::plan::expr::Expr;
 use crate::plan::functions::wider;
 use crate::plan::join::{Join, Matching, Side};
@@ -56,6 +57,7 @@ pub(super) fn joined(catalog: &Catalog, join: &ast::Join) -> Result<From, Diagno
     let on = condition(catalog, scope, &right, &join.on)?;
     check_formats(catalog, &on.scope, join)?;
     let windows = windows(catalog, &left, entry, &right, &on, join)?;
+    on.check_key(join)?;
     match (left.table, entry.is_table()) {
         (false, true) => {
             look_up(&mut left, entry, &right, on, join)?;
@@ -276,6 +278,9 @@ fn tables(left: &From, entry: &Entry, right: &Named, on: &Condition, join: &ast:
         }
         return Ok(Matching::Primary);
     }
+    if !left.joins.is_empty() {
+        return Err(on.refused("foreign-key table-table joins are not supported as part of n-way joins", join));
+    }
     if matches!(join.kind, JoinKind::Right | JoinKind::Full) {
         let kind = if join.kind == JoinKind::Right { "RIGHT OUTER" } else { "FULL OUTER" };
         let text = |e: &ast::Expr| show(e, &|q, n| on.scope.qualified(q, n));
@@ -444,6 +449,17 @@ impl Condition {
             return Ok(());
         }
         Err(self.types_differ(join).hint("CAST one side to the other's type"))
+    }
+
+    /// The key can be one: it has no map in it. It is called as the left side's column is in the join.
+    fn check_key(&self, join: &ast::Join) -> Result<(), Diagnostic> {
+        let Some(ty) = self.left.typed.ty().cloned() else { return Ok(()) };
+        let name = match &self.left.typed.expr {
+            Expr::Column(i, _) => self.scope.at(*i).map(|(r, column)| format!("{}_{}", r.alias, column.name)),
+            _ => None,
+        };
+        let name = name.unwrap_or_else(|| self.scope.synthetic_name());
+        types::check_key(&[Column { name, ty }]).map_err(|message| Diagnostic::at(join.on.span, message))
     }
 
     /// The left side of the condition is the key of what is on the left of the join.

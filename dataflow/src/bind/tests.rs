@@ -42,6 +42,44 @@ fn explain(text: &str, expected: Expect) {
 }
 
 #[test]
+fn joins_are_nodes_before_the_view() {
+    explain(
+        "CREATE STREAM payments (id INT KEY, order_id INT, paid DOUBLE, card VARCHAR)
+             WITH (kafka_topic = 'payments', value_format = 'json');
+         CREATE STREAM paid AS SELECT o.customer, o.item, p.paid, c.name, p.ROWTIME AS moment
+             FROM orders o LEFT JOIN payments p WITHIN (1 MINUTE, 1 HOUR) GRACE PERIOD 5 MINUTES ON o.id = p.order_id
+             LEFT JOIN customers c ON o.customer = c.id WHERE p.paid > 2;",
+        expect![[r#"
+            CSAS_PAID_4 stream PAID
+              schema `CUSTOMER` INTEGER KEY, `ITEM` STRING, `PAID` DOUBLE, `NAME` STRING, `MOMENT` BIGINT
+              CSAS_PAID_4 join 1: left join within 1 min before and 1 h after, grace 5 min
+                left: read ORDERS: ID, CUSTOMER, ITEM
+                left: by ID for CUSTOMER AS O_CUSTOMER, ITEM AS O_ITEM
+                right: read PAYMENTS: ORDER_ID, PAID
+                right: by ORDER_ID for PAID AS P_PAID, ROWTIME AS P_ROWTIME
+              read CSAS_PAID_4 join 1: O_CUSTOMER, O_ITEM, P_PAID, P_ROWTIME
+              lookup left CUSTOMERS by O_CUSTOMER for CUSTOMERS.NAME
+              filter (P_PAID > 2.0)
+              project O_CUSTOMER AS CUSTOMER, O_ITEM AS ITEM, P_PAID AS PAID, CUSTOMERS.NAME AS NAME, P_ROWTIME AS MOMENT
+              to topic PAID, key KAFKA, value JSON"#]],
+    );
+    explain(
+        "CREATE TABLE where_from AS SELECT c.id, name, d.country FROM customers c LEFT JOIN cities d ON c.city = d.city;",
+        expect![[r#"
+            CTAS_WHERE_FROM_3 table WHERE_FROM
+              schema `ID` INTEGER KEY, `NAME` STRING, `COUNTRY` STRING
+              CTAS_WHERE_FROM_3 join 1: left join of tables by foreign key
+                left: read CUSTOMERS: ID, NAME, CITY
+                left: by CITY for ID AS C_ID, NAME AS C_NAME
+                right: read CITIES: CITY, COUNTRY
+                right: by CITY for COUNTRY AS D_COUNTRY
+              read CTAS_WHERE_FROM_3 join 1: C_ID, C_NAME, D_COUNTRY
+              project C_ID AS ID, C_NAME AS NAME, D_COUNTRY AS COUNTRY
+              to topic WHERE_FROM, key KAFKA, value DELIMITED(\t)"#]],
+    );
+}
+
+#[test]
 fn only_the_columns_that_are_read_are_demanded() {
     explain(
         "CREATE STREAM big AS SELECT o.customer, c.name, price * amount AS total

@@ -60,6 +60,8 @@ pub struct Shape {
     pub finish: Finish,
     /// EMIT FINAL: a window shows when it has been over for this grace, in ms.
     pub final_grace: Option<i64>,
+    /// The end of a row is told also where there was none (a join by a foreign key).
+    pub tells_ends: bool,
 }
 
 /// A table on one worker: shared by the operator, which writes it between two steps' reads, and the worker.
@@ -353,7 +355,7 @@ impl Kept {
             .filter_map(|((before, (key, window, accum)), new)| {
                 let old = before.as_ref().and_then(|_| old.next()).flatten();
                 let time = accum.time;
-                (old.is_some() || new.is_some()).then(|| TableChange {
+                (old.is_some() || new.is_some() || self.shape.tells_ends).then(|| TableChange {
                     key: key.as_slice().into(),
                     window: *window,
                     old,

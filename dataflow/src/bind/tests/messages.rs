@@ -91,6 +91,51 @@ fn keys_must_be_selected() {
 }
 
 #[test]
+fn joins_say_what_they_need() {
+    refused(
+        "CREATE STREAM clicks (id INT KEY) WITH (kafka_topic='c', format='json');
+        CREATE STREAM a AS SELECT * FROM orders o JOIN clicks p ON o.id = p.id;",
+        expect![[r#"
+            shop.sql:2:42: ORDERS [INNER] JOIN CLICKS must specify a WITHIN clause. Stream-stream joins require one.
+                        CREATE STREAM a AS SELECT * FROM orders o JOIN clicks p ON o.id = p.id;
+                                                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              hint: add WITHIN 1 HOUR before ON"#]],
+    );
+    refused(
+        "CREATE TABLE a AS SELECT * FROM customers c FULL JOIN cities d ON c.city = d.city;",
+        expect![[r#"
+        shop.sql:1:33: Invalid join type: FULL OUTER join not supported for foreign-key table-table join. Got CUSTOMERS [FULL] OUTER JOIN CITIES ON (C.CITY = D.CITY).
+            CREATE TABLE a AS SELECT * FROM customers c FULL JOIN cities d ON c.city = d.city;
+                                            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          hint: use LEFT JOIN or JOIN"#]],
+    );
+    refused(
+        "CREATE TABLE a AS SELECT c.name, d.country FROM customers c JOIN cities d ON c.city = d.city;",
+        expect![[r#"
+            shop.sql:1:26: Primary key column missing in projection. For foreign-key table-table joins, the projection must include all primary key columns from the left input table (`C`). Missing column: `ID`.
+                CREATE TABLE a AS SELECT c.name, d.country FROM customers c JOIN cities d ON c.city = d.city;
+                                         ^^^^^^^^^^^^^^^^^"#]],
+    );
+    refused(
+        "CREATE TABLE a AS SELECT * FROM customers c JOIN cities d ON c.id = d.country;",
+        expect![[r#"
+        shop.sql:1:62: Invalid join condition: table-table joins require to join on the primary key of the right input table. Got C.ID = D.COUNTRY.
+            CREATE TABLE a AS SELECT * FROM customers c JOIN cities d ON c.id = d.country;
+                                                                         ^^^^^^^^^^^^^^^^
+          hint: the primary key of CITIES is CITY"#]],
+    );
+    refused(
+        "CREATE STREAM clicks (id BIGINT KEY) WITH (kafka_topic='c', format='json');
+        CREATE STREAM a AS SELECT * FROM orders o JOIN clicks p WITHIN 1 HOUR ON o.id = p.id;",
+        expect![[r#"
+            shop.sql:2:82: Invalid join condition: types don't match. Got O.ID{INTEGER} = P.ID{BIGINT}.
+                        CREATE STREAM a AS SELECT * FROM orders o JOIN clicks p WITHIN 1 HOUR ON o.id = p.id;
+                                                                                                 ^^^^^^^^^^^
+              hint: CAST one side to the other's type"#]],
+    );
+}
+
+#[test]
 fn what_is_not_supported_is_named() {
     refused(
         "CREATE STREAM a (b INT) WITH (kafka_topic='a', value_format='avro');",
