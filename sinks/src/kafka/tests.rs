@@ -115,7 +115,7 @@ async fn a_record_that_is_too_large_is_reported_and_the_rest_goes_on() {
     let mut target = target();
     target.schema.value[1].ty = SqlType::String;
     let mut sink = KafkaSink::new(config(&cluster.bootstrap_servers()), target, topic("V")).unwrap();
-    let rows = [10, 2_000_000, 20].map(|size| {
+    let rows = [10, 70_000_000, 20].map(|size| {
         let mut row = conformance::change(1, Some(size as i64));
         row.value.as_mut().unwrap()[1] = Value::String("x".repeat(size).into());
         row
