@@ -87,7 +87,8 @@ fn map<'scope, A: Clone + 'static>(
     })
 }
 
-/// Brings all workers' rows to worker 0, and gives each closed stretch of epochs to `deliver` there.
+/// Brings all workers' rows to worker 0, and gives each closed epoch with rows, and each stretch without, to `deliver`
+/// there.
 pub fn collect(pieces: Flow<'_, Piece>, mut deliver: Option<Deliver>) {
     let mut lower = 0;
     let mut waiting: BTreeMap<u64, Vec<Piece>> = BTreeMap::new();
@@ -106,23 +107,68 @@ pub fn collect(pieces: Flow<'_, Piece>, mut deliver: Option<Deliver>) {
                     return;
                 }
                 let later = waiting.split_off(&upper);
-                let mut rows = Vec::new();
-                for (_, mut pieces) in std::mem::replace(&mut waiting, later) {
+                let mut hand_over = |upper: u64, rows: Vec<Row>| {
+                    let lower = std::mem::replace(&mut lower, upper);
+                    if let Some(deliver) = deliver.as_mut().filter(|_| lower < upper) {
+                        deliver(ChangeBatch { lower, upper, rows });
+                    }
+                };
+                // An epoch a batch, although several may close at once: a row has one value in a batch, and what is
+                // named by its epoch has the same name however late it comes.
+                for (epoch, mut pieces) in std::mem::replace(&mut waiting, later) {
                     // A key's rows come from one worker, in order: ordering the workers' rows by key is an order.
                     pieces.sort_by_key(|p| p.order);
                     let single = pieces.len() == 1;
                     let stream = pieces.iter().any(|p| p.order != (0, 0));
-                    let mut epoch: Vec<Row> = pieces.into_iter().flat_map(|p| p.rows).collect();
+                    let mut rows: Vec<Row> = pieces.into_iter().flat_map(|p| p.rows).collect();
                     if !single && !stream {
-                        epoch.sort_by(|a, b| a.key.cmp(&b.key));
+                        rows.sort_by(|a, b| a.key.cmp(&b.key));
                     }
-                    rows.append(&mut epoch);
+                    hand_over(epoch + 1, rows);
                 }
-                if let Some(deliver) = &mut deliver {
-                    deliver(ChangeBatch { lower, upper, rows });
-                }
-                lower = upper;
+                hand_over(upper, Vec::new());
             }
         },
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::port::Inlet;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn epochs_that_close_at_once_are_batches_of_their_own() {
+        let batches = timely::execute_directly(|worker| {
+            let seen = Rc::new(RefCell::new(Vec::new()));
+            let seeing = Rc::clone(&seen);
+            let mut inlet = worker.dataflow::<u64, _, _>(|scope| {
+                let (inlet, pieces) = Inlet::new(scope, 1);
+                collect(pieces, Some(Box::new(move |batch| seeing.borrow_mut().push(batch))));
+                inlet
+            });
+            let piece = |value| {
+                let row = Row { key: vec![Value::Int(1)], window: None, value: Some(vec![Value::Int(value)]), time: 0 };
+                Piece { order: (0, 0), rows: vec![row] }
+            };
+            inlet.send(3, piece(30));
+            inlet.send(2, piece(20));
+            // Nothing runs in between, as on a machine that stands still.
+            inlet.advance(7);
+            for _ in 0..10 {
+                worker.step();
+            }
+            seen.borrow_mut().drain(..).map(|b: ChangeBatch| (b.lower, b.upper, b.rows)).collect::<Vec<_>>()
+        });
+        let told: Vec<String> = batches
+            .into_iter()
+            .filter(|(_, _, rows)| !rows.is_empty())
+            .map(|(lower, upper, rows)| {
+                format!("{lower}..{upper} {:?}", rows.iter().map(|r| &r.value).collect::<Vec<_>>())
+            })
+            .collect();
+        assert_eq!(told, ["1..3 [Some([Int(20)])]", "3..4 [Some([Int(30)])]"]);
+    }
 }
