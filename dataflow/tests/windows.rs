@@ -288,6 +288,40 @@ proptest! {
     }
 }
 
+/// Times to and fro within a narrow grace: sessions close, and later ones reach back over them.
+fn wild() -> impl Strategy<Value = (Vec<Record>, Case)> {
+    let records = prop::collection::vec((0i32..2, 0i64..3, 0i64..25), 0..120).prop_map(|raw| {
+        let mut now = 0;
+        raw.into_iter()
+            .map(|(key, step, back)| {
+                now += step;
+                (Some(key), (now - back).max(0), 1)
+            })
+            .collect()
+    });
+    (records, 0i64..6, 0i64..5).prop_map(|(records, gap, grace)| {
+        let spec = Some(WindowSpec::Session { gap });
+        (records, Case { spec, grace, retention: 1_000_000 })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn sessions_reach_back_over_closed_ones(
+        (records, case) in wild(), cut in 1usize..10, per_epoch in 1usize..4, workers in 1usize..3
+    ) {
+        let expected = naive(&records, case);
+        let (rows, told, late) = run(&records, case, workers, cut, per_epoch, true);
+        prop_assert_eq!(&rows, &expected);
+        prop_assert_eq!(&told, &expected);
+        let (again, _, late_again) = run(&records, case, 1, records.len().max(1), 1, false);
+        prop_assert_eq!(&again, &expected);
+        prop_assert_eq!(late, late_again);
+    }
+}
+
 #[test]
 fn late_for_some_windows_and_not_for_others() {
     let case = Case { spec: Some(WindowSpec::Hopping { size: 30, advance: 10 }), grace: 0, retention: 1_000_000 };

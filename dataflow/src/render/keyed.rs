@@ -163,7 +163,7 @@ impl Kept {
         let mut reader = self.store.read(low..=high, selection.as_of);
         let mut batch = Chunk { finish: &self.shape.finish, items: Vec::new(), each: &mut each };
         let shape = &self.shape;
-        let mut group = Group { shape, key: Vec::new(), windows: BTreeMap::new() };
+        let mut group = Group { shape, key: Vec::new(), windows: BTreeMap::new(), sessions: Vec::new() };
         let stream_time = self.stream_time(selection.as_of);
         let is_final = |bounds: Bounds| {
             shape.final_grace.is_none_or(|grace| finals::over(shape.windows, bounds, grace) <= stream_time)
@@ -441,7 +441,7 @@ fn group_of(key: &[u8], windows: Windows) -> &[u8] {
     match windows {
         Windows::None => key,
         Windows::Hops(_) => Hops::split(key).0,
-        Windows::Sessions(_) => &key[..key.len().saturating_sub(8)],
+        Windows::Sessions(_) => &key[..key.len().saturating_sub(sessions::SUFFIX)],
     }
 }
 
@@ -451,6 +451,8 @@ struct Group<'a> {
     key: Vec<u8>,
     /// By start.
     windows: BTreeMap<i64, Accum>,
+    /// Sessions, of which several may start alike.
+    sessions: Vec<(Bounds, Accum)>,
 }
 
 impl Group<'_> {
@@ -463,19 +465,24 @@ impl Group<'_> {
             Windows::Hops(hops) => hops.spread(Hops::split(key).1, &accum, &mut self.windows),
             Windows::Sessions(_) => {
                 if !accum.is_dead() {
-                    self.windows.insert(sessions::read_start(&key[group..]), accum);
+                    let bounds = Bounds { start: sessions::read_start(&key[group..]), end: accum.time };
+                    self.sessions.push((bounds, accum));
                 }
             }
         }
     }
 
     fn end(&mut self, batch: &mut Chunk<'_>, visible: &impl Fn(Option<Bounds>) -> bool) {
-        for (start, accum) in std::mem::take(&mut self.windows) {
-            let window = match self.shape.windows {
-                Windows::None => None,
+        self.sessions.sort_by_key(|(bounds, _)| (bounds.start, bounds.end));
+        let sessions = self.sessions.drain(..).map(|(bounds, accum)| (Some(bounds), accum));
+        let windows = std::mem::take(&mut self.windows).into_iter().map(|(start, accum)| {
+            let bounds = match self.shape.windows {
                 Windows::Hops(hops) => Some(hops.bounds(start)),
-                Windows::Sessions(_) => Some(Bounds { start, end: accum.time }),
+                Windows::None | Windows::Sessions(_) => None,
             };
+            (bounds, accum)
+        });
+        for (window, accum) in sessions.chain(windows) {
             if visible(window) {
                 batch.items.push((self.key.clone(), window, accum));
                 if batch.items.len() >= CHUNK {

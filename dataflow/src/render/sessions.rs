@@ -1,14 +1,19 @@
 //! Sessions: what arrives for a key is joined with the sessions that it touches.
 //!
-//! A session is kept under its group's key and its start, latest first, so the sessions near a time are found by one
-//! seek and a step for each that is touched: the cost does not grow with a key's history. A session that grows at its end
-//! keeps its place, its growth is added to it; one that is swallowed by another is marked dead.
+//! A session is kept under its group's key, its start, latest first, and a mark, so the sessions near a time are found by
+//! one seek and a step for each that is touched: the cost does not grow with a key's history. A session that grows at its
+//! end keeps its place, its growth is added to it; one that is swallowed by another is marked dead.
+//!
+//! A session that has closed is joined no more, and a later one may come to reach back over it, even to the same start.
+//! The mark tells those that start alike from each other, and says of a closed one that a later one covers it: sessions
+//! that none covers end in the order in which they start, so the search ends at the first of these that ended too early.
 
 use crate::arrange::reader::Reader;
 use crate::arrange::store::Run;
 use crate::arrange::{Accum, Store};
 use crate::row::packed;
 use differential_dataflow::difference::Semigroup;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Rows of a group that are to be added: a session of their own until they meet others.
@@ -33,7 +38,14 @@ pub struct Touched {
     pub after: Option<Accum>,
     /// What is to be added to what is stored.
     delta: Option<Accum>,
+    /// Its stored mark.
+    mark: Mark,
+    /// A later session reaches over all of it.
+    covered: bool,
 }
+
+/// A number among the sessions of a group that start alike, times two; one more when a later session covers it.
+type Mark = u16;
 
 /// What an epoch's arrivals do.
 #[derive(Default)]
@@ -46,14 +58,21 @@ pub struct Outcome {
     pub late: u64,
 }
 
+/// Bytes behind a group's key.
+pub const SUFFIX: usize = 10;
+
 /// Appends a session's start behind its group's key, so that later sessions come first.
-pub fn push_start(out: &mut Vec<u8>, start: i64) {
+fn push_start(out: &mut Vec<u8>, start: i64) {
     packed::push_i64(out, !start);
 }
 
-/// Reads what stands behind a group's key.
+/// Reads the start from what stands behind a group's key.
 pub fn read_start(suffix: &[u8]) -> i64 {
     !packed::read_i64(suffix)
+}
+
+fn read_mark(suffix: &[u8]) -> Mark {
+    suffix.get(8..SUFFIX).and_then(|b| b.try_into().ok()).map_or(0, Mark::from_be_bytes)
 }
 
 /// Applies an epoch's arrivals, which are in order of their group, and within it in order of their arrival.
@@ -81,15 +100,20 @@ pub fn apply<'a>(
         }
         // The latest first: in order of their stored keys.
         for session in near.iter().rev() {
-            let update = match (&session.before, &session.after) {
-                (None, None) => None,
-                (_, None) => Some(Accum::dead()),
-                _ => session.delta.clone(),
+            let moved = session.before.is_some() && session.covered && session.mark & 1 == 0;
+            let mark = session.mark | Mark::from(session.covered);
+            let updates = match (&session.before, &session.after) {
+                (None, None) => [None, None],
+                (None, Some(after)) => [Some((mark, after.clone())), None],
+                (Some(_), None) => [Some((session.mark, Accum::dead())), None],
+                (Some(_), Some(after)) if moved => [Some((session.mark, Accum::dead())), Some((mark, after.clone()))],
+                (Some(_), Some(_)) => [session.delta.clone().map(|delta| (mark, delta)), None],
             };
-            if let Some(update) = update {
+            for (mark, update) in updates.into_iter().flatten() {
                 key.clear();
                 key.extend_from_slice(group);
                 push_start(&mut key, session.start);
+                key.extend_from_slice(&mark.to_be_bytes());
                 let stretch = stored.place(session.start);
                 // Nearly all belong in one stretch.
                 let room = if outcome.runs.is_empty() { room } else { 0 };
@@ -125,7 +149,8 @@ impl<'a> Stored<'a> {
         self.readers.first().map_or(own, |(first, ..)| own.max(*first))
     }
 
-    /// Brings the stored sessions that an arrival can touch into `near`, which is in order of starts.
+    /// Brings the stored sessions that an arrival can touch into `near`, which is in order of starts (of those that start
+    /// alike, the last mark first). Those that are dead come too: their marks are taken.
     fn load(&mut self, group: &[u8], arrival: &Arrival<'_>, gap: i64, near: &mut Vec<Touched>, from: &mut Vec<u8>) {
         let low = arrival.start.saturating_sub(gap);
         let high = arrival.accum.time.saturating_add(gap);
@@ -144,60 +169,78 @@ impl<'a> Stored<'a> {
             }
             reader.seek(from);
             while let Some(key) = reader.key() {
-                if key.len() != group.len() + 8 || !key.starts_with(group) {
+                if key.len() != group.len() + SUFFIX || !key.starts_with(group) {
                     break;
                 }
-                let start = read_start(&key[group.len()..]);
-                let accum = reader.accum();
+                let suffix = &key[group.len()..];
+                let (start, mark) = (read_start(suffix), read_mark(suffix));
+                let covered = mark & 1 == 1;
+                let before = reader.accum().filter(|a| !a.is_dead());
                 reader.step();
-                let Some(accum) = accum.filter(|a| !a.is_dead()) else { continue };
-                if accum.time < low {
+                if before.as_ref().is_some_and(|a| a.time < low) && !covered {
                     return;
                 }
-                if let Err(at) = near.binary_search_by_key(&start, |t| t.start) {
-                    near.insert(at, Touched { start, before: Some(accum.clone()), after: Some(accum), delta: None });
+                if let Err(at) = near.binary_search_by_key(&(start, Reverse(mark)), order) {
+                    let after = before.clone();
+                    near.insert(at, Touched { start, before, after, delta: None, mark, covered });
                 }
             }
         }
     }
 }
 
-/// Joins an arrival with the sessions near it. Returns how many rows came too late.
+fn order(session: &Touched) -> (i64, Reverse<Mark>) {
+    (session.start, Reverse(session.mark))
+}
+
+/// Joins an arrival with the sessions near it that have not closed. Returns how many rows came too late.
 fn join(near: &mut Vec<Touched>, arrival: Arrival<'_>, gap: i64) -> u64 {
-    let (low, high) = (arrival.start.saturating_sub(gap), arrival.accum.time.saturating_add(gap));
-    let meets =
-        |t: &Touched| t.start <= high && t.after.as_ref().is_some_and(|a| a.time >= low && a.time >= arrival.close);
-    let ends = near.iter().filter(|t| meets(t)).filter_map(|t| t.after.as_ref().map(|a| a.time));
-    if ends.fold(arrival.accum.time, i64::max) < arrival.close {
-        return arrival.accum.rows.unsigned_abs();
+    let Arrival { start: first, close, accum: mut joined, .. } = arrival;
+    let (low, high) = (first.saturating_sub(gap), joined.time.saturating_add(gap));
+    let to = near.partition_point(|t| t.start <= high);
+    let too_early = |t: &Touched| !t.covered && t.after.as_ref().is_some_and(|a| a.time < low);
+    let from = near[..to].iter().rposition(too_early).map_or(0, |at| at + 1);
+    let meets = |t: &Touched| t.after.as_ref().is_some_and(|a| a.time >= low && a.time >= close);
+    let met = || near[from..to].iter().filter(|t| meets(t));
+    if met().filter_map(|t| t.after.as_ref()).map(|a| a.time).fold(joined.time, i64::max) < close {
+        return joined.rows.unsigned_abs();
     }
-    let start = near.iter().find(|t| meets(t)).map_or(arrival.start, |t| t.start.min(arrival.start));
-    // What joins the session that starts first: the arrival, and all of every other session that it meets.
-    let mut joined = arrival.accum;
-    let close = arrival.close;
-    for session in near.iter_mut().filter(|t| t.start != start && t.start <= high) {
-        if session.after.as_ref().is_some_and(|a| a.time >= low && a.time >= close)
+    let start = met().map(|t| t.start).fold(first, i64::min);
+    // The session that starts there takes in the arrival and all others that it meets; a new one does if there is none.
+    let there = |t: &Touched| t.start == start;
+    let keeps = near[from..to].iter().position(|t| there(t) && !t.covered && meets(t)).map(|at| from + at);
+    let last = near[from..to].iter().find(|t| there(t)).map(|t| t.mark);
+    let mark = if keeps.is_some() { last } else { last.map_or(Some(0), |mark| (mark & !1).checked_add(2)) };
+    // More sessions that start alike than there are marks: none is made up.
+    let Some(mark) = mark else { return joined.rows.unsigned_abs() };
+    for (at, session) in near.iter_mut().enumerate().take(to).skip(from) {
+        if Some(at) != keeps
+            && meets(session)
             && let Some(accum) = session.after.take()
         {
             joined.plus_equals(&accum);
             session.delta = Some(Accum::dead());
         }
     }
-    let at = match near.binary_search_by_key(&start, |t| t.start) {
-        Ok(at) => at,
-        Err(at) => {
-            near.insert(at, Touched { start, before: None, after: None, delta: None });
-            at
-        }
-    };
+    let at = keeps.unwrap_or_else(|| {
+        let at = near.partition_point(|t| order(t) < (start, Reverse(mark)));
+        near.insert(at, Touched { start, before: None, after: None, delta: None, mark, covered: false });
+        at
+    });
     let session = &mut near[at];
     match &mut session.after {
         Some(after) => after.plus_equals(&joined),
         None => session.after = Some(joined.clone()),
     }
+    let end = session.after.as_ref().map_or(joined.time, |after| after.time);
     match &mut session.delta {
-        Some(delta) if !delta.is_dead() => delta.plus_equals(&joined),
-        _ => session.delta = Some(joined),
+        Some(delta) => delta.plus_equals(&joined),
+        None => session.delta = Some(joined),
+    }
+    for (other, session) in near.iter_mut().enumerate().skip(from).take_while(|(_, t)| t.start <= high) {
+        if other != at && session.start >= start && session.after.as_ref().is_some_and(|a| a.time < end) {
+            session.covered = true;
+        }
     }
     0
 }
