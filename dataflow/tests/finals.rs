@@ -1,15 +1,12 @@
 //! EMIT FINAL against a naive twin: each window once, when no row can count for it any more, and none is lost.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use arrow_array::{ArrayRef, Int32Array, Int64Array};
+mod common;
+
+use common::{Shape, bound, epochs};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
-use weir_dataflow::bind::{Bound, Catalog, Session, bind};
-use weir_dataflow::engine::{Deliver, Engine, Options};
-use weir_dataflow::row::{Batch, Origin, Value};
-use weir_dataflow::sql::parse;
-use weir_dataflow::views::change::{ChangeBatch, Row};
+use weir_dataflow::row::Value;
 
 /// Key, time, value.
 type Record = (i32, i64, i64);
@@ -80,68 +77,9 @@ fn run(records: &[Record], kind: Kind, grace: i64, workers: usize, cut: usize, e
          CREATE TABLE OUTPUT AS SELECT K, COUNT(*) AS N, SUM(V) AS S FROM S
          WINDOW {window}, GRACE PERIOD {grace} MILLISECONDS) GROUP BY K EMIT FINAL;"
     );
-    let (statements, errors) = parse(&script);
-    assert!(errors.is_empty(), "{errors:?}");
-    let (mut catalog, session) = (Catalog::default(), Session::default());
-    let mut all = Vec::new();
-    for statement in &statements {
-        let bound = bind(&catalog, &session, statement).unwrap();
-        catalog.add(&bound, &statement.text);
-        all.push(bound);
-    }
-    let batches: Vec<Batch> = records
-        .chunks(cut)
-        .enumerate()
-        .map(|(i, r)| {
-            let keys: ArrayRef = Arc::new(r.iter().map(|r| Some(r.0)).collect::<Int32Array>());
-            let values: ArrayRef = Arc::new(r.iter().map(|r| Some(r.2)).collect::<Int64Array>());
-            Batch {
-                columns: vec![Some(keys), Some(values)],
-                times: r.iter().map(|r| r.1).collect(),
-                offsets: (0..r.len() as i64).collect(),
-                tombstones: None,
-                origin: Origin { partition: 0, sequence: i as u64 },
-            }
-        })
-        .collect();
-    let told: Arc<Mutex<Vec<ChangeBatch>>> = Arc::default();
-    let t = Arc::clone(&told);
-    timely::execute(timely::Config::process(workers), move |worker| {
-        let (index, peers) = (worker.index(), worker.peers());
-        let mut engine = Engine::new(Options::default());
-        for bound in &all {
-            match bound {
-                Bound::Source(source) => engine.declare(worker, source, peers > 1),
-                Bound::View(view) => engine.install(worker, view, false).unwrap(),
-                other => panic!("{other:?}"),
-            }
-        }
-        let told = Arc::clone(&t);
-        let deliver = (index == 0).then(|| Box::new(move |b| told.lock().unwrap().push(b)) as Deliver);
-        engine.subscribe(worker, "watch", "OUTPUT", 0, true, deliver).unwrap();
-        for (i, batch) in batches.iter().enumerate() {
-            if i % peers == index {
-                engine.send("S", batch.clone());
-            }
-            engine.advance(1 + (i / epoch) as u64);
-            worker.step();
-            engine.pump();
-        }
-        engine.advance(1_000_000);
-        while engine.frontiers() < 1_000_000 {
-            worker.step_or_park(Some(std::time::Duration::from_micros(100)));
-            engine.pump();
-        }
-        for _ in 0..50 {
-            worker.step();
-            engine.pump();
-        }
-    })
-    .unwrap()
-    .join()
-    .into_iter()
-    .for_each(|r| r.unwrap());
-    let rows: Vec<Row> = told.lock().unwrap().iter().flat_map(|b| b.rows.clone()).collect();
+    let records: Vec<common::Record> = records.iter().map(|r| (Some(r.0), Some(r.2), r.1)).collect();
+    let shape = Shape { workers, finite: false, listens: true };
+    let (rows, _) = common::run(bound(&script), epochs("S", &records, cut, epoch), shape, |_| {});
     rows.iter()
         .map(|row| match (row.key.as_slice(), row.window, row.value.as_deref()) {
             ([Value::Int(k)], Some(w), Some([Value::Bigint(n), Value::Bigint(s)])) => {

@@ -2,30 +2,13 @@
 //! tombstones, in several numbers of workers and batch cuts.
 #![allow(clippy::unwrap_used, clippy::type_complexity, clippy::panic, reason = "a test fails by panicking")]
 
-use arrow_array::{ArrayRef, Int32Array, Int64Array};
+mod common;
+
+use common::{Epoch, Shape, batch, bound};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use weir_dataflow::bind::{Bound, Catalog, Session, bind};
-use weir_dataflow::engine::{Deliver, Engine, Options};
-use weir_dataflow::row::{Batch, Origin, Value};
-use weir_dataflow::sql::parse;
-use weir_dataflow::views::change::{ChangeBatch, Row};
-
-/// Binds a script.
-fn bound(script: &str) -> Vec<Bound> {
-    let (statements, errors) = parse(script);
-    assert!(errors.is_empty(), "{errors:?}");
-    let (mut catalog, session) = (Catalog::default(), Session::default());
-    statements
-        .iter()
-        .map(|statement| {
-            let bound = bind(&catalog, &session, statement).unwrap_or_else(|e| panic!("{}: {e:?}", statement.text));
-            catalog.add(&bound, &statement.text);
-            bound
-        })
-        .collect()
-}
+use weir_dataflow::row::Value;
+use weir_dataflow::views::change::Row;
 
 /// A record: source, key, value (`None`: a tombstone), time.
 type Record = (usize, Option<i32>, Option<i64>, i64);
@@ -44,83 +27,25 @@ struct Cut {
 
 const NAMES: [&str; 3] = ["A", "B", "C"];
 
-/// Batches of records of one source, in order.
-fn batch(records: &[Record], sequence: u64) -> Batch {
-    let keys: ArrayRef = Arc::new(records.iter().map(|r| r.1).collect::<Int32Array>());
-    let values: ArrayRef = Arc::new(records.iter().map(|r| r.2).collect::<Int64Array>());
-    Batch {
-        columns: vec![Some(keys), Some(values)],
-        times: records.iter().map(|r| r.3).collect(),
-        offsets: (0..records.len() as i64).map(|i| sequence as i64 * 1_000_000 + i).collect(),
-        tombstones: Some(records.iter().map(|r| r.2.is_none()).collect()),
-        origin: Origin { partition: 0, sequence },
-    }
-}
-
 /// Runs a script over records. Returns what the view OUTPUT told, change by change, and how many rows were late.
 fn run(script: &str, records: &[Record], cut: Cut) -> (Vec<Row>, u64) {
-    // Epochs of batches: source and batch.
     let mut sequences = [0; 3];
-    let epochs: Vec<Vec<(usize, Batch)>> = records
+    let epochs = records
         .chunks(cut.epoch.max(1))
         .map(|epoch| {
-            let mut batches = Vec::new();
+            let mut batches = Epoch::new();
             for (source, next) in sequences.iter_mut().enumerate() {
-                let own: Vec<Record> = epoch.iter().filter(|r| r.0 == source).copied().collect();
+                let own: Vec<common::Record> =
+                    epoch.iter().filter(|r| r.0 == source).map(|&(_, key, value, time)| (key, value, time)).collect();
                 for part in own.chunks(cut.batch.max(1)) {
-                    batches.push((source, batch(part, *next)));
+                    batches.push((NAMES[source], batch(part, *next)));
                     *next += 1;
                 }
             }
             batches
         })
         .collect();
-    let script = bound(script);
-    let told: Arc<Mutex<Vec<ChangeBatch>>> = Arc::default();
-    let late: Arc<Mutex<u64>> = Arc::default();
-    let (t, l) = (Arc::clone(&told), Arc::clone(&late));
-    timely::execute(timely::Config::process(cut.workers), move |worker| {
-        let (index, peers) = (worker.index(), worker.peers());
-        let mut engine = Engine::new(Options { finite: cut.finite, ..Options::default() });
-        for bound in &script {
-            match bound {
-                Bound::Source(source) => engine.declare(worker, source, peers > 1),
-                Bound::View(view) => engine.install(worker, view, false).unwrap(),
-                other => panic!("{other:?}"),
-            }
-        }
-        let told = Arc::clone(&t);
-        let deliver = (index == 0).then(|| Box::new(move |b| told.lock().unwrap().push(b)) as Deliver);
-        engine.subscribe(worker, "watch", "OUTPUT", 0, true, deliver).unwrap();
-        for (epoch, batches) in epochs.iter().enumerate() {
-            for (source, batch) in batches {
-                if batch.origin.sequence as usize % peers == index {
-                    engine.send(NAMES[*source], batch.clone());
-                }
-            }
-            engine.advance(1 + epoch as u64);
-            worker.step();
-            engine.pump();
-        }
-        NAMES.iter().for_each(|name| engine.end(name));
-        engine.advance(1_000_000);
-        while engine.frontiers() < 1_000_000 {
-            worker.step_or_park(Some(std::time::Duration::from_micros(100)));
-            engine.pump();
-        }
-        for _ in 0..50 {
-            worker.step();
-            engine.pump();
-        }
-        *l.lock().unwrap() += engine.reports().late.values().sum::<u64>();
-    })
-    .unwrap()
-    .join()
-    .into_iter()
-    .for_each(|r| r.unwrap());
-    let rows = told.lock().unwrap().iter().flat_map(|b| b.rows.clone()).collect();
-    let late = *late.lock().unwrap();
-    (rows, late)
+    common::run(bound(script), epochs, Shape { workers: cut.workers, finite: cut.finite, listens: true }, |_| {})
 }
 
 fn int(value: &Value) -> Option<i64> {

@@ -2,17 +2,19 @@
 //! cluster shapes and batch cuts; and the changes told against the rows that are there in the end.
 #![allow(clippy::unwrap_used, clippy::type_complexity, clippy::panic, reason = "a test fails by panicking")]
 
-use arrow_array::{ArrayRef, Int32Array, Int64Array};
+mod common;
+
+use common::{Shape, epochs};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use weir_dataflow::engine::{Engine, Options};
+use weir_dataflow::bind::Bound;
 use weir_dataflow::plan::aggregate::{AggregateCall, AggregateFunction};
 use weir_dataflow::plan::expr::Expr;
 use weir_dataflow::plan::{Aggregate, Format, NamedExpr, Pipeline, Source, TopicSpec, View, ViewKind, Windowing};
-use weir_dataflow::row::{Batch, Column, Origin, Schema, SqlType, Value};
+use weir_dataflow::row::{Column, Schema, SqlType, Value};
 use weir_dataflow::time::{Grace, WindowSpec};
-use weir_dataflow::views::change::{Bounds, ChangeBatch};
+use weir_dataflow::views::change::Bounds;
 use weir_dataflow::views::peek::Unpack;
 
 /// A record: its key, its time, its value.
@@ -134,24 +136,12 @@ fn view(case: Case) -> View {
         value: vec![column("N", SqlType::Bigint), column("S", SqlType::Bigint)],
     };
     View {
-        name: "V".into(),
-        query_id: "CTAS_V_1".into(),
+        name: "OUTPUT".into(),
+        query_id: "CTAS_OUTPUT_1".into(),
         schema,
         topic: topic(),
         joins: vec![],
         kind: ViewKind::Aggregate(aggregate),
-    }
-}
-
-fn batch(records: &[Record], sequence: u64) -> Batch {
-    let keys: ArrayRef = Arc::new(records.iter().map(|r| r.0).collect::<Int32Array>());
-    let values: ArrayRef = Arc::new(records.iter().map(|r| Some(r.2)).collect::<Int64Array>());
-    Batch {
-        columns: vec![Some(keys), Some(values)],
-        times: records.iter().map(|r| r.1).collect(),
-        offsets: (0..records.len() as i64).collect(),
-        tombstones: None,
-        origin: Origin { partition: 0, sequence },
     }
 }
 
@@ -171,54 +161,21 @@ fn run(
     batches_an_epoch: usize,
     subscribe: bool,
 ) -> (Rows, Rows, u64) {
-    let batches: Vec<Batch> = records.chunks(cut.max(1)).enumerate().map(|(i, r)| batch(r, i as u64)).collect();
+    let records: Vec<common::Record> = records.iter().map(|r| (r.0, Some(r.2), r.1)).collect();
+    let shape = Shape { workers, finite: false, listens: subscribe };
     let rows: Arc<Mutex<Rows>> = Arc::default();
-    let told: Arc<Mutex<Vec<ChangeBatch>>> = Arc::default();
-    let late: Arc<Mutex<u64>> = Arc::default();
-    let (r, t, l) = (Arc::clone(&rows), Arc::clone(&told), Arc::clone(&late));
-    let config = timely::Config::process(workers);
-    timely::execute(config, move |worker| {
-        let (index, peers) = (worker.index(), worker.peers());
-        let mut engine = Engine::new(Options::default());
-        engine.declare(worker, &source(), peers > 1);
-        engine.install(worker, &view(case), false).unwrap();
-        if subscribe {
-            let told = Arc::clone(&t);
-            let deliver: Option<weir_dataflow::engine::Deliver> =
-                (index == 0).then(|| Box::new(move |b| told.lock().unwrap().push(b)) as weir_dataflow::engine::Deliver);
-            engine.subscribe(worker, "watch", "V", 0, true, deliver).unwrap();
-        }
-        for (i, batch) in batches.iter().enumerate() {
-            if i % peers == index {
-                engine.send("S", batch.clone());
-            }
-            engine.advance(1 + (i / batches_an_epoch.max(1)) as u64);
-            worker.step();
-            engine.pump();
-        }
-        engine.advance(1_000_000);
-        while engine.frontiers() < 1_000_000 {
-            worker.step_or_park(Some(std::time::Duration::from_micros(100)));
-            engine.pump();
-        }
-        // Once more for what hangs on the last node.
-        for _ in 0..50 {
-            worker.step();
-            engine.pump();
-        }
-        let unpack = Unpack::new(&view(case).schema);
-        engine.scan("V", |row| {
+    let r = Arc::clone(&rows);
+    let schema = view(case).schema;
+    let plan = vec![Bound::Source(source()), Bound::View(view(case))];
+    let (told, late) = common::run(plan, epochs("S", &records, cut, batches_an_epoch), shape, move |engine| {
+        let unpack = Unpack::new(&schema);
+        engine.scan("OUTPUT", |row| {
             let (key, row) = cells(&unpack.key(&row.key), row.window, &unpack.value(&row.value));
             assert!(r.lock().unwrap().insert(key, row).is_none(), "a row twice");
         });
-        *l.lock().unwrap() += engine.reports().late.values().sum::<u64>();
-    })
-    .unwrap()
-    .join()
-    .into_iter()
-    .for_each(|r| r.unwrap());
+    });
     let mut summed = Rows::new();
-    for change in told.lock().unwrap().iter().flat_map(|b| &b.rows) {
+    for change in &told {
         match &change.value {
             Some(value) => {
                 let (key, row) = cells(&change.key, change.window, value);
@@ -231,7 +188,6 @@ fn run(
         }
     }
     let rows = rows.lock().unwrap().clone();
-    let late = *late.lock().unwrap();
     (rows, summed, late)
 }
 
