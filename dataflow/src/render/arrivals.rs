@@ -7,19 +7,17 @@
 
 use super::group::owner;
 use super::port::Flow;
+use super::turns::{self, Summary, Turn, Turns};
 use super::{SharedReports, steps};
 use crate::plan::join::Side;
 use crate::row::packer::Packer;
 use crate::row::{Batch, Origin, SqlType};
 use arrow_array::ArrayRef;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::operator::{Operator, empty};
+use timely::dataflow::operators::generic::operator::Operator;
 
 /// What one batch brings to one worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -108,20 +106,14 @@ impl Prepared {
     }
 }
 
-/// Of a batch: partition, number, greatest time, epoch.
-type Summary = (u32, u64, i64, u64);
+impl turns::Prepared for Prepared {
+    fn origin(&self) -> Origin {
+        self.origin
+    }
 
-/// What one partition has brought so far.
-#[derive(Default)]
-struct Partition {
-    clock: Option<i64>,
-    /// The next batch's number, and the epoch of the ones before it.
-    next: u64,
-    epoch: u64,
-    /// Batches of this worker that wait for earlier ones.
-    waiting: BTreeMap<u64, (Capability<u64>, Rc<Prepared>)>,
-    /// Batches that are known and not passed: greatest time and epoch.
-    known: BTreeMap<u64, (i64, u64)>,
+    fn max_time(&self) -> i64 {
+        self.max_time
+    }
 }
 
 /// The rows of a side, a parcel for each worker a batch, to be exchanged by [`Arrivals::target`]. `split`: the input's
@@ -135,22 +127,9 @@ pub fn render<'scope>(
     reports: &SharedReports,
 ) -> Flow<'scope, Arrivals> {
     let peers = stream.scope().peers() as u64;
-    let (view, reports) = (view.to_owned(), reports.clone());
-    let prepared =
-        stream.unary::<CapacityContainerBuilder<Vec<Rc<Prepared>>>, _, _, _>(Pipeline, "Prepare", move |_, _| {
-            move |input, output| {
-                input.for_each(|time, batches| {
-                    let mut session = output.session(&time);
-                    for batch in batches.drain(..) {
-                        let mut failed = steps::errors();
-                        session.give(Rc::new(Prepared::new(&side, &batch, &mut failed)));
-                        reports.borrow_mut().evaluation(&view, &failed, &batch.times);
-                    }
-                });
-            }
-        });
-    let summaries = if split { summaries(prepared.clone(), peers) } else { empty(prepared.scope()) };
-    let mut partitions: HashMap<u32, Partition> = HashMap::new();
+    let prepared = turns::prepare(stream, view, reports, move |batch, errors| Prepared::new(&side, batch, errors));
+    let summaries = turns::summaries(&prepared, split);
+    let mut turns: Turns<Prepared> = Turns::default();
     prepared.binary::<_, CapacityContainerBuilder<Vec<Arrivals>>, _, _, _, _>(
         summaries,
         Pipeline,
@@ -158,52 +137,24 @@ pub fn render<'scope>(
         "Arrive",
         move |_, _| {
             move |batches, summaries, output| {
-                summaries.for_each(|_, data| {
-                    for (_, (partition, sequence, time, epoch)) in data.drain(..) {
-                        partitions.entry(partition).or_default().known.insert(sequence, (time, epoch));
-                    }
-                });
+                summaries.for_each(|_, data| data.drain(..).for_each(|(_, summary)| turns.know(summary)));
+                let mut ready = Vec::new();
                 batches.for_each(|time, data| {
                     let Some(capability) = time.retain_least(0) else { return };
-                    for prepared in data.drain(..) {
-                        let partition = partitions.entry(prepared.origin.partition).or_default();
+                    for batch in data.drain(..) {
                         if split {
-                            partition.waiting.insert(prepared.origin.sequence, (capability.clone(), prepared));
-                            continue;
+                            turns.wait(capability.clone(), batch);
+                        } else {
+                            ready.push(turns.take(capability.clone(), batch));
                         }
-                        let before = partition.clock.unwrap_or(i64::MIN);
-                        partition.clock = Some(before.max(prepared.max_time));
-                        output.session(&capability).give_iterator(prepared.arrivals(right, before, peers).into_iter());
                     }
                 });
-                for partition in partitions.values_mut().filter(|_| split) {
-                    while let Some((time, epoch)) = partition.known.remove(&partition.next) {
-                        let before = partition.clock.unwrap_or(i64::MIN);
-                        partition.epoch = partition.epoch.max(epoch);
-                        if let Some((capability, prepared)) = partition.waiting.remove(&partition.next) {
-                            let at = capability.delayed(&partition.epoch.max(*capability.time()));
-                            output.session(&at).give_iterator(prepared.arrivals(right, before, peers).into_iter());
-                        }
-                        partition.clock = Some(before.max(time));
-                        partition.next += 1;
-                    }
+                ready.extend(turns.ready());
+                for Turn { batch, capability, before, epoch } in ready {
+                    let at = capability.delayed(&epoch);
+                    output.session(&at).give_iterator(batch.arrivals(right, before, peers).into_iter());
                 }
             }
         },
     )
-}
-
-fn summaries<'scope>(prepared: Flow<'scope, Rc<Prepared>>, peers: u64) -> Flow<'scope, (u64, Summary)> {
-    prepared.unary::<CapacityContainerBuilder<Vec<(u64, Summary)>>, _, _, _>(Pipeline, "Summary", move |_, _| {
-        move |input, output| {
-            input.for_each(|time, batches| {
-                let epoch = time.least().copied().unwrap_or(0);
-                let mut session = output.session(&time);
-                for batch in batches.drain(..) {
-                    let summary = (batch.origin.partition, batch.origin.sequence, batch.max_time, epoch);
-                    (0..peers).for_each(|peer| session.give((peer, summary)));
-                }
-            });
-        }
-    })
 }

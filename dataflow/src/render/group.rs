@@ -9,6 +9,7 @@
 //! earlier batches: a row is late or not whatever worker sees it.
 
 use super::port::Flow;
+use super::turns::{self, Summary, Turn, Turns};
 use super::windows::{self, Hops};
 use super::{SharedReports, steps};
 use crate::arrange::gathered::Place;
@@ -23,13 +24,12 @@ use arrow_array::ArrayRef;
 use differential_dataflow::trace::implementations::BatchContainer;
 use foldhash::quality::FixedState;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
-use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
-use timely::dataflow::operators::generic::operator::{Operator, empty};
+use timely::dataflow::operators::generic::operator::Operator;
 
 /// Partial accumulators for one worker, in the order in which they were first touched.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,6 +104,16 @@ impl Prepared {
     fn place(&self, row: usize) -> Place {
         let offset = self.offsets.get(row).copied().unwrap_or(0);
         (offset, self.origin.partition, u32::try_from(row).unwrap_or(u32::MAX))
+    }
+}
+
+impl turns::Prepared for Prepared {
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn max_time(&self) -> i64 {
+        self.max_time
     }
 }
 
@@ -228,29 +238,13 @@ impl Near {
     }
 }
 
-/// What one partition has brought so far.
-#[derive(Default)]
-struct Partition {
-    /// The greatest time of rows that reached the grouping; `None` before the first.
-    stream_time: Option<i64>,
-    /// The next batch's number.
-    next: u64,
-    /// Batches of this worker that wait for earlier ones.
-    waiting: BTreeMap<u64, (Capability<u64>, Rc<Prepared>)>,
-    /// Greatest times of batches that are known and not passed.
-    known: BTreeMap<u64, i64>,
-}
-
-/// Greatest time of a batch: partition, number, time.
-type Summary = (u32, u64, i64);
-
 /// The combiner's state, apart from timely.
 struct Combiner {
     grouping: Grouping,
     hops: Option<Hops>,
     peers: u64,
     empty: Accum,
-    partitions: HashMap<u32, Partition>,
+    turns: Turns<Prepared>,
     /// Groups by epoch.
     epochs: BTreeMap<u64, (Capability<u64>, Groups)>,
     cache: Cache,
@@ -268,26 +262,23 @@ pub fn render<'scope>(
     reports: &SharedReports,
 ) -> Flow<'scope, Parcel> {
     let peers = stream.scope().peers() as u64;
-    let prepared = prepare(stream, grouping.clone(), view, reports);
+    let mine = grouping.clone();
+    let prepared = turns::prepare(stream, view, reports, move |batch, errors| Prepared::new(&mine, batch, errors));
     let hops = grouping.window.and_then(|w| Hops::new(w.spec));
     let mut combiner = Combiner {
         empty: Accum::empty(&grouping.calls),
         grouping,
         hops,
         peers,
-        partitions: HashMap::new(),
+        turns: Turns::default(),
         epochs: BTreeMap::new(),
         cache: Cache::default(),
         near: None,
         late: 0,
     };
     let (view, reports) = (view.to_owned(), reports.clone());
-    let summaries = if split && combiner.grouping.window.is_some() {
-        summaries(prepared.clone(), peers)
-    } else {
-        empty(prepared.scope())
-    };
     let ordered = split && combiner.grouping.window.is_some();
+    let summaries = turns::summaries(&prepared, ordered);
     prepared.binary_frontier::<_, CapacityContainerBuilder<Vec<Parcel>>, _, _, _, _>(
         summaries,
         Pipeline,
@@ -295,11 +286,7 @@ pub fn render<'scope>(
         "Combine",
         move |_, _| {
             move |(batches, batch_frontier), (known, _), output| {
-                known.for_each(|_, data| {
-                    for (_, (partition, sequence, time)) in data.drain(..) {
-                        combiner.partitions.entry(partition).or_default().known.insert(sequence, time);
-                    }
-                });
+                known.for_each(|_, data| data.drain(..).for_each(|(_, summary)| combiner.turns.know(summary)));
                 let mut send = |epoch: &Capability<u64>, parcels: Vec<Parcel>| {
                     output.session(epoch).give_iterator(parcels.into_iter());
                 };
@@ -307,15 +294,15 @@ pub fn render<'scope>(
                     let Some(capability) = time.retain_least(0) else { return };
                     for prepared in data.drain(..) {
                         if ordered {
-                            let partition = combiner.partitions.entry(prepared.origin.partition).or_default();
-                            partition.waiting.insert(prepared.origin.sequence, (capability.clone(), prepared));
+                            combiner.turns.wait(capability.clone(), prepared);
                         } else {
-                            combiner.add(capability.clone(), &prepared, &mut send);
+                            let turn = combiner.turns.take(capability.clone(), prepared);
+                            combiner.add(turn, &mut send);
                         }
                     }
                 });
-                if ordered {
-                    combiner.add_waiting(&mut send);
+                for turn in combiner.turns.ready() {
+                    combiner.add(turn, &mut send);
                 }
                 combiner.flush(batch_frontier.frontier().first().copied(), &mut send);
                 let late = std::mem::take(&mut combiner.late);
@@ -327,90 +314,21 @@ pub fn render<'scope>(
     )
 }
 
-fn prepare<'scope>(
-    stream: Flow<'scope, Batch>,
-    grouping: Grouping,
-    view: &str,
-    reports: &SharedReports,
-) -> Flow<'scope, Rc<Prepared>> {
-    let (view, reports) = (view.to_owned(), reports.clone());
-    stream.unary::<CapacityContainerBuilder<Vec<Rc<Prepared>>>, _, _, _>(Pipeline, "Prepare", move |_, _| {
-        move |input, output| {
-            input.for_each(|time, batches| {
-                let mut session = output.session(&time);
-                for batch in batches.drain(..) {
-                    let mut failed = steps::errors();
-                    session.give(Rc::new(Prepared::new(&grouping, &batch, &mut failed)));
-                    reports.borrow_mut().evaluation(&view, &failed, &batch.times);
-                }
-            });
-        }
-    })
-}
-
-fn summaries<'scope>(prepared: Flow<'scope, Rc<Prepared>>, peers: u64) -> Flow<'scope, (u64, Summary)> {
-    prepared.unary::<CapacityContainerBuilder<Vec<(u64, Summary)>>, _, _, _>(Pipeline, "Summary", move |_, _| {
-        move |input, output| {
-            input.for_each(|time, batches| {
-                let mut session = output.session(&time);
-                for batch in batches.drain(..) {
-                    let summary = (batch.origin.partition, batch.origin.sequence, batch.max_time);
-                    (0..peers).for_each(|peer| session.give((peer, summary)));
-                }
-            });
-        }
-    })
-}
-
 /// Groups an epoch may hold before they go out ahead of its end.
 const GROUPS: usize = 1 << 18;
 
 impl Combiner {
-    /// Adds the batches whose turn it is.
-    fn add_waiting(&mut self, send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>)) {
-        let mut ready = Vec::new();
-        for partition in self.partitions.values_mut() {
-            while let Some(time) = partition.known.remove(&partition.next) {
-                if let Some((capability, prepared)) = partition.waiting.remove(&partition.next) {
-                    ready.push((capability, prepared, partition.stream_time));
-                }
-                partition.stream_time = partition.stream_time.max((time > i64::MIN).then_some(time));
-                partition.next += 1;
-            }
-        }
-        for (capability, prepared, before) in ready {
-            self.add_after(capability, &prepared, before, send);
-        }
-    }
-
-    /// Adds the next batch of a partition that only this worker reads.
-    fn add(
-        &mut self,
-        capability: Capability<u64>,
-        prepared: &Prepared,
-        send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>),
-    ) {
-        let partition = self.partitions.entry(prepared.origin.partition).or_default();
-        let before = partition.stream_time;
-        partition.stream_time = before.max((prepared.max_time > i64::MIN).then_some(prepared.max_time));
-        self.add_after(capability, prepared, before, send);
-    }
-
-    fn add_after(
-        &mut self,
-        capability: Capability<u64>,
-        prepared: &Prepared,
-        before: Option<i64>,
-        send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>),
-    ) {
+    /// Adds a batch whose turn it is.
+    fn add(&mut self, turn: Turn<Prepared>, send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>)) {
+        let Turn { batch, capability, before, .. } = turn;
         match self.grouping.window.map(|w| (w.spec, w.grace.0)) {
             Some((WindowSpec::Session { gap }, grace)) => {
-                let parcels = self.sessions(prepared, before, gap, grace);
+                let parcels = self.sessions(&batch, before, gap, grace);
                 send(&capability, parcels);
             }
             window => {
                 let grace = window.map_or(0, |(_, grace)| grace);
-                self.groups(capability, prepared, before, grace, send);
+                self.groups(capability, &batch, before, grace, send);
             }
         }
     }
@@ -419,7 +337,7 @@ impl Combiner {
         &mut self,
         capability: Capability<u64>,
         prepared: &Prepared,
-        before: Option<i64>,
+        before: i64,
         grace: i64,
         send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>),
     ) {
@@ -427,7 +345,7 @@ impl Combiner {
         let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Groups::default()));
         groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
         self.cache.turn_to(epoch);
-        let mut stream_time = before.unwrap_or(i64::MIN);
+        let mut stream_time = before;
         for &row in &prepared.rows {
             let row = row as usize;
             let time = prepared.times[row];
@@ -471,8 +389,7 @@ impl Combiner {
     /// Sends the groups of epochs before `frontier` (of all when there is none).
     fn flush(&mut self, frontier: Option<u64>, send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>)) {
         // Batches that wait for their turn hold their epochs open.
-        let held = self.partitions.values().flat_map(|p| p.waiting.values()).map(|(c, _)| *c.time()).min();
-        let open = frontier.into_iter().chain(held).min();
+        let open = frontier.into_iter().chain(self.turns.held()).min();
         while let Some(entry) = self.epochs.first_entry() {
             if open.is_some_and(|open| *entry.key() >= open) {
                 break;
@@ -488,12 +405,12 @@ impl Combiner {
 
     /// Rows of a batch as sessions of their own. A row far enough inside the grace sees no session that has expired,
     /// so it may be joined with its neighbours here; another goes on its own, with the time that decides for it.
-    fn sessions(&mut self, prepared: &Prepared, before: Option<i64>, gap: i64, grace: i64) -> Vec<Parcel> {
+    fn sessions(&mut self, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
         let mut groups = Groups { stream_time: Some(prepared.max_time), ..Groups::default() };
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0);
-        let mut stream_time = before.unwrap_or(i64::MIN);
+        let mut stream_time = before;
         for &row in &prepared.rows {
             let row = row as usize;
             let time = prepared.times[row];

@@ -4,6 +4,7 @@
 //! [`Store`] as one run. Only when somebody listens are the rows before and after worked out. Windows whose retention is
 //! over are forgotten, a stretch of event time at a time, and hidden before that.
 
+use super::epochs::Waiting;
 use super::finals;
 use super::finish::{Finish, Item};
 use super::group::Parcel;
@@ -24,7 +25,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
 
 /// Epochs that a store stays readable behind the newest, so that all workers can answer as of the same one.
@@ -527,21 +527,17 @@ pub fn render<'scope>(
         Exchange::new(|p: &Parcel| p.target),
         &name,
         move |_, _| {
-            let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Parcel>)> = BTreeMap::new();
+            let mut waiting = Waiting::default();
             move |(input, frontier), output| {
                 input.for_each(|time, data| {
-                    if let (Some(epoch), Some(capability)) = (time.least().copied(), time.retain_least(0)) {
-                        waiting.entry(epoch).or_insert_with(|| (capability, Vec::new())).1.append(data);
+                    if let Some(capability) = time.retain_least(0) {
+                        waiting.add(capability, data);
                     }
                 });
                 let open = frontier.frontier().first().copied();
                 let mut table = table.borrow_mut();
-                while let Some(entry) = waiting.first_entry() {
-                    if open.is_some_and(|open| *entry.key() >= open) {
-                        break;
-                    }
-                    let (epoch, (capability, parcels)) = entry.remove_entry();
-                    let (changes, late) = table.apply(epoch, parcels);
+                while let Some((capability, parcels)) = waiting.next(open) {
+                    let (changes, late) = table.apply(*capability.time(), parcels);
                     if late > 0 {
                         *reports.borrow_mut().late.entry(view.clone()).or_default() += late;
                     }

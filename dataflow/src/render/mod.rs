@@ -11,6 +11,9 @@
 //!                                               group ▶ partial accumulators ═exchange═▶ keyed ── TableChange ──▶ …
 //! ```
 //!
+//! Where it matters what came before a batch, [`turns`] puts a partition's batches in order, whatever workers have them.
+//! [`epochs`] waits until an epoch is complete.
+//!
 //! A join that keeps state is a node too, whose rows other nodes read: [`arrivals`] and [`within`] join streams, [`paired`]
 //! tables.
 //!
@@ -19,6 +22,7 @@
 //! [`Store`](crate::arrange::Store) that takes partial accumulators and tells, when somebody listens, what changed.
 
 pub mod arrivals;
+pub mod epochs;
 pub mod finals;
 pub mod finish;
 pub mod group;
@@ -29,6 +33,7 @@ pub mod port;
 pub mod sessions;
 pub mod steps;
 pub mod tables;
+pub mod turns;
 pub mod windows;
 pub mod within;
 

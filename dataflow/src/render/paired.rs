@@ -10,6 +10,7 @@
 //! As in Kafka Streams, a change whose row has no partner tells nothing in an inner join by primary key; by foreign key the
 //! end of a left row, and a left row that changes, is always told, also where nothing was joined.
 
+use super::epochs::by_epoch;
 use super::group::owner;
 use super::port::Flow;
 use super::{SharedReports, TableChange, steps, tables};
@@ -22,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::Operator;
-use timely::dataflow::operators::{Capability, Concat};
 
 type Bytes = Box<[u8]>;
 
@@ -141,37 +142,6 @@ impl Pairing {
         let time = left.map_or(i64::MIN, |l| l.1).max(right.map_or(i64::MIN, |r| r.1));
         outer.then(|| ([row(left, &self.nulls[0]), row(right, &self.nulls[1])].concat().into(), time))
     }
-}
-
-/// Runs `apply` over the whole of each closed epoch.
-fn by_epoch<'scope, A, B>(
-    stream: Flow<'scope, A>,
-    name: &str,
-    target: impl Fn(&A) -> u64 + 'static,
-    mut apply: impl FnMut(Vec<A>) -> Vec<B> + 'static,
-) -> Flow<'scope, B>
-where
-    A: timely::ExchangeData,
-    B: Clone + 'static,
-{
-    stream.unary_frontier::<CapacityContainerBuilder<Vec<B>>, _, _, _>(Exchange::new(target), name, move |_, _| {
-        let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<A>)> = BTreeMap::new();
-        move |(input, frontier), output| {
-            input.for_each(|time, data| {
-                if let (Some(epoch), Some(capability)) = (time.least().copied(), time.retain_least(0)) {
-                    waiting.entry(epoch).or_insert_with(|| (capability, Vec::new())).1.append(data);
-                }
-            });
-            let open = frontier.frontier().first().copied();
-            while let Some(entry) = waiting.first_entry() {
-                if open.is_some_and(|open| *entry.key() >= open) {
-                    break;
-                }
-                let (_, (capability, items)) = entry.remove_entry();
-                output.session(&capability).give_iterator(apply(items).into_iter());
-            }
-        }
-    })
 }
 
 /// Joins two tables' changes.

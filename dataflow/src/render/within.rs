@@ -20,6 +20,7 @@
 
 use super::SharedReports;
 use super::arrivals::{Arrival, Arrivals};
+use super::epochs::{Waiting, by_epoch};
 use super::port::Flow;
 use crate::arrange::reader::Reader;
 use crate::arrange::store::Run;
@@ -167,22 +168,21 @@ pub fn render<'scope>(
         Exchange::new(|a: &Arrivals| a.target),
         &name,
         move |_, _| {
-            let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Arrivals>)> = BTreeMap::new();
+            let mut waiting: Waiting<Arrivals> = Waiting::default();
             // For rows that wait for the other side.
             let mut held: Option<Capability<u64>> = None;
             let mut last = Upto { sides: [i64::MIN; 2], clock: i64::MIN };
             move |(left, left_frontier), (right, right_frontier), output| {
                 for input in [left, right] {
                     input.for_each(|time, data| {
-                        if let (Some(epoch), Some(capability)) = (time.least().copied(), time.retain_least(0)) {
-                            waiting.entry(epoch).or_insert_with(|| (capability, Vec::new())).1.append(data);
+                        if let Some(capability) = time.retain_least(0) {
+                            waiting.add(capability, data);
                         }
                     });
                 }
                 let fronts = [left_frontier, right_frontier].map(|f| f.frontier().first().copied());
                 let open = fronts.iter().flatten().copied().min().unwrap_or(u64::MAX);
-                while let Some(entry) = waiting.first_entry().filter(|e| *e.key() < open) {
-                    let (capability, arrivals) = entry.remove();
+                while let Some((capability, arrivals)) = waiting.next(Some(open)) {
                     meeting.take(arrivals);
                     if !wait {
                         output.session(&capability).give_iterator(meeting.release(Upto::ALL).into_iter());
@@ -216,33 +216,22 @@ pub fn render<'scope>(
 /// Rows of an epoch as batches, one a partition, in order.
 fn gather(joined: Flow<'_, Joined>, schema: Schema) -> Flow<'_, Batch> {
     let mut sequences: HashMap<u32, u64> = HashMap::new();
-    joined.unary_frontier::<CapacityContainerBuilder<Vec<Batch>>, _, _, _>(
-        Exchange::new(|j: &Joined| j.home),
+    by_epoch(
+        joined,
         "In order",
-        move |_, _| {
-            let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Joined>)> = BTreeMap::new();
-            move |(input, frontier), output| {
-                input.for_each(|time, data| {
-                    if let (Some(epoch), Some(capability)) = (time.least().copied(), time.retain_least(0)) {
-                        waiting.entry(epoch).or_insert_with(|| (capability, Vec::new())).1.append(data);
-                    }
-                });
-                let open = frontier.frontier().first().copied();
-                while let Some(entry) = waiting.first_entry() {
-                    if open.is_some_and(|open| *entry.key() >= open) {
-                        break;
-                    }
-                    let (_, (capability, mut rows)) = entry.remove_entry();
-                    rows.sort_by(|a, b| (a.partition, a.order, &a.key, a.n).cmp(&(b.partition, b.order, &b.key, b.n)));
-                    let mut session = output.session(&capability);
-                    for rows in rows.chunk_by(|a, b| a.partition == b.partition) {
-                        let Some(partition) = rows.first().map(|r| r.partition) else { continue };
-                        let sequence = sequences.entry(partition).or_default();
-                        session.give(batch(&schema, rows, Origin { partition, sequence: *sequence }));
-                        *sequence += 1;
-                    }
-                }
-            }
+        |j: &Joined| j.home,
+        move |mut rows| {
+            rows.sort_by(|a, b| (a.partition, a.order, &a.key, a.n).cmp(&(b.partition, b.order, &b.key, b.n)));
+            let partitions = rows.chunk_by(|a, b| a.partition == b.partition);
+            partitions
+                .filter_map(|rows| {
+                    let partition = rows.first()?.partition;
+                    let next = sequences.entry(partition).or_default();
+                    let origin = Origin { partition, sequence: *next };
+                    *next += 1;
+                    Some(batch(&schema, rows, origin))
+                })
+                .collect()
         },
     )
 }
