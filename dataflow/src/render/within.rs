@@ -324,8 +324,9 @@ impl Meeting {
             false => self.clocks[right].values().map(|c| c.1).min().unwrap_or(i64::MIN),
         };
         let (left, right) = (side(0), side(1));
+        let clock = left.min(right);
         // Of rows with one clock the left ones come first.
-        Upto { sides: [right, if ended[0] { left } else { left.saturating_sub(1) }], clock: left.min(right) }
+        Upto { sides: [clock, if left > clock { clock } else { clock.saturating_sub(1) }], clock }
     }
 
     /// What the waiting rows make, as far as they may be taken.
