@@ -29,10 +29,13 @@ const EVERYWHERE: (i64, i64) = (i64::MIN, i64::MAX);
 
 fn pull(catalog: &Catalog, session: &Session, query: &Query) -> Result<PullQuery, Diagnostic> {
     refuse_clauses(query)?;
-    let from = from::bind(catalog, &query.from)?;
-    let Some(relation) = from.scope.relations.first() else {
+    let mut from = from::bind(catalog, &query.from)?;
+    let Some(relation) = from.scope.relations.first_mut() else {
         return Err(Diagnostic::at(query.span, "a query needs a FROM clause"));
     };
+    // Tables' rows too have a place as long as it takes to refuse it by its name.
+    relation.pseudo = [Some(Expr::Rowtime), Some(Expr::Rowpartition), Some(Expr::Rowoffset)];
+    let relation = relation.clone();
     let name = relation.name.clone();
     let Some(entry) = catalog.get(&name) else {
         return Err(Diagnostic::at(query.span, format!("{name} does not exist.")));

@@ -4,7 +4,7 @@ use super::Catalog;
 use super::expr::{Binder, Typed};
 use super::from::From;
 use super::query::Purpose;
-use super::scope::{BOUNDS, Clause, Named};
+use super::scope::{BOUNDS, Clause, Named, PSEUDO};
 use crate::plan::Explode;
 use crate::plan::expr::Expr;
 use crate::row::SqlType;
@@ -102,16 +102,16 @@ fn reserved(alias: &Ident) -> Result<(), Diagnostic> {
 
 /// A pseudo column needs another name to be kept.
 pub(super) fn unnamed(expr: &ast::Expr, alias: Option<&Ident>, purpose: Purpose<'_>) -> Result<(), Diagnostic> {
-    match (&expr.kind, alias, purpose) {
-        (ExprKind::Column { qualifier: None, name }, None, Purpose::Keep(_)) if is_pseudo(&name.name) => {
-            Err(Diagnostic::at(
-                name.span,
-                format!("Reserved column name in select: `{}`. Please remove or alias the column.", name.name),
-            )
-            .hint(format!("write {} AS another name", name.name)))
-        }
-        _ => Ok(()),
+    let (ExprKind::Column { qualifier, name }, Purpose::Keep(_)) = (&expr.kind, purpose) else { return Ok(()) };
+    let kept = alias.map_or(qualifier.is_none(), |alias| alias.name == name.name);
+    if !kept || !is_pseudo(&name.name) {
+        return Ok(());
     }
+    Err(Diagnostic::at(
+        name.span,
+        format!("Reserved column name in select: `{}`. Please remove or alias the column.", name.name),
+    )
+    .hint(format!("write {} AS another name", name.name)))
 }
 
 fn is_pseudo(name: &str) -> bool {
@@ -189,19 +189,25 @@ fn stars(
         items.push(Item { name: key.name.clone(), expr: Expr::Column(0, key.ty.clone()), as_value: false, span });
     }
     for relation in relations {
-        let mut columns: Vec<&str> = relation.columns.iter().map(|c| c.name.as_str()).collect();
-        if relation.windowed && purpose == Purpose::Push {
+        let column = |name: &str| Some((name.to_owned(), relation.column(name)?));
+        let mut columns: Vec<(String, Expr)> = relation.columns.iter().filter_map(|c| column(&c.name)).collect();
+        // The bounds of a side of a join are columns like others.
+        if relation.windowed && (purpose == Purpose::Push || prefix) {
             let at = relation.keys;
-            BOUNDS.into_iter().rev().for_each(|b| columns.insert(at, b));
+            columns.splice(at..at, BOUNDS.into_iter().filter_map(column));
         }
-        // Behind PARTITION BY the old key is a value like others, and stands last.
+        // Behind PARTITION BY the old key is a value like others, and stands last; a join's sides bring ROWTIME and the
+        // like with them.
         if keys.is_some() {
             let keys = relation.keys;
             columns.rotate_left(keys);
+            let pseudo = PSEUDO.iter().zip(&relation.pseudo).filter(|_| prefix);
+            let pseudo = pseudo.filter_map(|(name, expr)| Some(((*name).to_owned(), expr.clone()?)));
+            let at = columns.len() - keys;
+            columns.splice(at..at, pseudo.collect::<Vec<_>>());
         }
-        for name in columns {
-            let Some(expr) = relation.column(name) else { continue };
-            let name = if prefix { format!("{}_{name}", relation.alias) } else { name.into() };
+        for (name, expr) in columns {
+            let name = if prefix { format!("{}_{name}", relation.alias) } else { name };
             items.push(Item { name, expr, as_value: false, span });
         }
     }
