@@ -1,8 +1,8 @@
 //! Values and expressions of the random scripts: as SQL, and what they mean, a row at a time.
 //!
 //! The meaning is ksqlDB's, written down once more: logic has two values, whole numbers are Java's, and an operation
-//! that has no answer (null in arithmetic or LIKE, division by zero, a cast that does not fit) takes the answer from the
-//! whole expression around it.
+//! that has no answer (null in arithmetic or LIKE, division by zero) takes the answer from what stands around it: up to a
+//! cast, a function around a function, or the whole expression.
 
 use std::fmt;
 
@@ -17,8 +17,9 @@ pub(crate) enum Type {
 }
 
 /// A cell. `Whole` is INT and BIGINT.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Value {
+    #[default]
     Null,
     Boolean(bool),
     Whole(i64),
@@ -37,6 +38,8 @@ pub(crate) struct Row {
     pub(crate) window: Option<(i64, i64)>,
     /// ROWTIME.
     pub(crate) time: i64,
+    /// What its two sides were joined on.
+    pub(crate) key: Value,
 }
 
 /// An expression with the type of its value.
@@ -71,6 +74,8 @@ pub(crate) enum Kind {
     WindowStart,
     WindowEnd,
     Rowtime,
+    /// What two sides were joined on, and how it is written.
+    JoinKey(String),
 }
 
 /// There is no answer.
@@ -106,7 +111,7 @@ impl Value {
         }
     }
 
-    fn compare(&self, other: &Value) -> Option<std::cmp::Ordering> {
+    pub(super) fn compare(&self, other: &Value) -> Option<std::cmp::Ordering> {
         match (self, other) {
             (Value::Boolean(a), Value::Boolean(b)) => Some(a.cmp(b)),
             (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
@@ -159,6 +164,7 @@ impl Expr {
             Kind::WindowStart => row.window.map_or(Value::Null, |w| Value::Whole(w.0)),
             Kind::WindowEnd => row.window.map_or(Value::Null, |w| Value::Whole(w.1)),
             Kind::Rowtime => Value::Whole(row.time),
+            Kind::JoinKey(_) => row.key.clone(),
             Kind::Arithmetic(op, a, b) => arithmetic(*op, &a.eval(row)?, &b.eval(row)?, self.ty)?,
             Kind::Negate(e) => match e.eval(row)? {
                 Value::Whole(v) => wrapped(v.wrapping_neg(), self.ty),
@@ -191,10 +197,17 @@ impl Expr {
                 (false, Some(e)) => e.eval(row)?,
                 (false, None) => Value::Null,
             },
-            Kind::Cast(e) => cast(e.eval(row)?, self.ty)?,
+            Kind::Cast(e) => e.eval(row).and_then(|v| cast(v, self.ty)).unwrap_or(Value::Null),
             Kind::Call(name, args) => {
-                let args = args.iter().map(|a| a.eval(row)).collect::<Result<Vec<_>, _>>()?;
-                call(name, &args)
+                let arg = |a: &Expr| match a.kind {
+                    Kind::Call(..) => Ok(a.value(row)),
+                    _ => a.eval(row),
+                };
+                let args = args.iter().map(arg).collect::<Result<Vec<_>, _>>()?;
+                match call(name, &args) {
+                    Value::Whole(v) => wrapped(v, self.ty),
+                    other => other,
+                }
             }
         };
         Ok(answer)
@@ -291,7 +304,7 @@ fn call(name: &str, args: &[Value]) -> Value {
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Column(_, name) | Kind::Aggregate(_, name) => f.write_str(name),
+            Kind::Column(_, name) | Kind::Aggregate(_, name) | Kind::JoinKey(name) => f.write_str(name),
             Kind::Literal(Value::Text(t)) => write!(f, "'{}'", t.replace('\'', "''")),
             // Without an exponent it would be a DECIMAL.
             Kind::Literal(Value::Double(v)) => write!(f, "{v:?}E0"),

@@ -1,12 +1,15 @@
 //! Makes a script and its records from a seed.
 //!
 //! What is left out, because it has no single answer: a stream joined with a table that a stream feeds (what it finds
-//! depends on when it comes), sessions with late records over several partitions, DOUBLE as a key.
+//! depends on when it comes), sessions with late records over several partitions, GRACE PERIOD of streams joined over
+//! several partitions, what is late among the rows of joined streams, DOUBLE as a key.
 
 use super::expr::{Expr, Kind, Type, Value};
 use super::phrase::reads_a_column;
 use super::records;
-use super::script::{Call, Column, Group, Join, Made, Relation, Script, Topic, View, Window, WindowKind};
+use super::script::{
+    Call, Column, Group, How, Join, Made, Outer, Pair, Relation, Script, Topic, View, Window, WindowKind,
+};
 use crate::clicks::Random;
 
 const KEY_TYPES: [Type; 3] = [Type::Int, Type::Text, Type::Bigint];
@@ -22,6 +25,8 @@ struct Known {
     /// Its rows may have no value at all.
     tombstones: bool,
     partitions: usize,
+    /// Rows of joined streams: those of one partition have no order that all shapes share.
+    loose: bool,
 }
 
 /// A generator.
@@ -83,7 +88,7 @@ impl Generator {
         let topic = Topic { name: name.to_lowercase(), partitions: records, timestamp };
         let relation = Relation { name, table, columns, made: Made::Declared(topic), empty_groups: None };
         let tombstones = !table && timestamp.is_none();
-        self.made.push(Known { relation, windowed: false, settled: table, tombstones, partitions });
+        self.made.push(Known { relation, windowed: false, settled: table, tombstones, partitions, loose: false });
     }
 
     /// One of those that fit.
@@ -98,32 +103,38 @@ impl Generator {
         let of_table = self.chance(35);
         let Some(from) = self.choose(|k| k.relation.table == of_table) else { return };
         let made = match self.random.below(10) {
-            0..=5 => self.aggregate(&from),
-            _ => self.plain(&from),
+            0..=5 => self.aggregate(from),
+            _ => self.plain(from),
         };
         self.made.push(made);
     }
 
     /// What a view's clauses see of its inputs, with its joins.
-    fn inputs(&mut self, from: &Known) -> (Scope, Vec<Join>) {
+    fn inputs(&mut self, from: &mut Known) -> (Scope, Option<Pair>, Vec<Join>) {
         let columns = &from.relation.columns;
         let mut scope: Scope = columns.iter().map(|c| (c.name.clone(), c.ty)).collect();
         let mut joins = Vec::new();
-        if from.relation.table || !self.chance(45) {
-            return (scope, joins);
+        let pair = if self.chance(30) { self.pair(from, &mut scope) } else { None };
+        if from.relation.table || !self.chance(if pair.is_some() { 20 } else { 45 }) {
+            return (scope, pair, joins);
         }
+        let width = scope.len();
+        // Joined once more on the same columns, rows are found by the key, also where a side is missing.
+        let same = |at: usize| {
+            let outer = pair.as_ref().filter(|p: &&Pair| p.outer != Outer::Neither);
+            outer.is_some_and(|p| at == p.on[0].0 || at == p.widths[0] + p.on[1].0)
+        };
         for alias in ["T", "U"] {
             // A table is not joined with itself.
             let joined: Vec<String> = joins.iter().map(|j: &Join| j.table.clone()).collect();
             let fits = |k: &Known| k.settled && k.relation.keys() == 1 && !joined.contains(&k.relation.name);
             let Some(table) = self.choose(fits) else { break };
             let key = table.relation.columns[0].clone();
-            let width = from.relation.columns.len();
-            let fits: Vec<usize> = (0..width).filter(|i| scope[*i].1 == key.ty).collect();
+            let fits: Vec<usize> = (0..width).filter(|i| scope[*i].1 == key.ty && !same(*i)).collect();
             if fits.is_empty() {
                 break;
             }
-            if joins.is_empty() {
+            if joins.is_empty() && pair.is_none() {
                 scope.iter_mut().for_each(|(name, _)| *name = format!("S.{name}"));
             }
             let left = self.random.pick(&fits);
@@ -136,21 +147,85 @@ impl Generator {
                 break;
             }
         }
-        (scope, joins)
+        (scope, pair, joins)
     }
 
-    fn plain(&mut self, from: &Known) -> Known {
-        let (scope, joins) = self.inputs(from);
+    /// A second stream or table to join with. `from` is then what is known of the two together.
+    fn pair(&mut self, from: &mut Known, scope: &mut Scope) -> Option<Pair> {
+        let table = from.relation.table;
+        let alike = |k: &Known| k.relation.table == table && k.relation.name != from.relation.name;
+        let right = self.choose(|k| alike(k) && (!table || k.relation.keys() == 1))?;
+        if table && from.relation.keys() > 1 {
+            return None;
+        }
+        let (left_columns, right_columns) = (&from.relation.columns, &right.relation.columns);
+        let fits: Vec<(usize, usize)> = (0..left_columns.len())
+            .flat_map(|l| (0..if table { 1 } else { right_columns.len() }).map(move |r| (l, r)))
+            .filter(|(l, r)| left_columns[*l].ty == right_columns[*r].ty && KEY_TYPES.contains(&left_columns[*l].ty))
+            .collect();
+        if fits.is_empty() {
+            return None;
+        }
+        let (left, place) = self.random.pick(&fits);
+        let loose = from.loose || right.loose;
+        let how = match (table, left) {
+            (true, 0) => How::Primary,
+            (true, _) => How::Foreign,
+            (false, _) => {
+                // Over several partitions what is late has no single answer.
+                let grace = from.partitions == 1 && right.partitions == 1 && !loose && self.chance(70);
+                let grace = grace.then(|| self.random.pick(&[0, 1000, 5000, 20_000]));
+                How::Within { before: self.number(0, 8) * 1000, after: self.number(0, 8) * 1000, grace }
+            }
+        };
+        let outer = match how {
+            How::Foreign => self.random.pick(&[Outer::Neither, Outer::Left]),
+            _ if loose => Outer::Neither,
+            _ => self.random.pick(&[Outer::Neither, Outer::Left, Outer::Right, Outer::Both]),
+        };
+        let on =
+            [(left, format!("S.{}", left_columns[left].name)), (place, format!("R.{}", right_columns[place].name))];
+        let widths = [left_columns.len(), right_columns.len()];
+        scope.iter_mut().for_each(|(name, _)| *name = format!("S.{name}"));
+        scope.extend(right_columns.iter().map(|c| (format!("R.{}", c.name), c.ty)));
+        from.settled &= right.settled;
+        from.tombstones = false;
+        from.loose = !table;
+        from.partitions = from.partitions.max(right.partitions);
+        Some(Pair { right: right.relation.name, outer, on, widths, how })
+    }
+
+    /// The column of a pair that is its key.
+    fn pair_key(&mut self, pair: &Pair, scope: &Scope) -> Expr {
+        let [(left, left_name), (right, right_name)] = &pair.on;
+        let right = pair.widths[0] + right;
+        match (pair.how, pair.outer) {
+            (How::Foreign, _) => Expr::new(Kind::Column(0, scope[0].0.clone()), scope[0].1),
+            (_, Outer::Both) => Expr::new(Kind::JoinKey("ROWKEY".into()), scope[*left].1),
+            (_, Outer::Right) => Expr::new(Kind::Column(right, right_name.clone()), scope[right].1),
+            (_, Outer::Neither) if self.chance(50) => {
+                Expr::new(Kind::Column(right, right_name.clone()), scope[right].1)
+            }
+            _ => Expr::new(Kind::Column(*left, left_name.clone()), scope[*left].1),
+        }
+    }
+
+    fn plain(&mut self, mut from: Known) -> Known {
+        let (scope, pair, joins) = self.inputs(&mut from);
         let filter = self.chance(55).then(|| self.condition(&scope));
         let mut columns = Vec::new();
         let mut items = Vec::new();
         let mut partition_by = None;
-        let drops = filter.is_some() || !joins.is_empty();
+        let drops = filter.is_some() || pair.is_some() || !joins.is_empty();
         if let Some(join) = joins.last() {
             let name = if self.chance(50) { join.left.to_string() } else { format!("{}.{}", join.alias, join.key) };
             let Kind::Column(at, _) = join.left.kind else { unreachable!("a join's side is a column") };
             columns.push(Column { name: "K0".into(), ty: join.left.ty, key: true });
             items.push(Expr::new(Kind::Column(at, name), join.left.ty));
+        } else if let Some(pair) = &pair {
+            let key = self.pair_key(pair, &scope);
+            columns.push(Column { name: "K0".into(), ty: key.ty, key: true });
+            items.push(key);
         } else if !from.relation.table && (drops || !from.tombstones) && self.chance(25) {
             let keys: Vec<usize> = (0..scope.len()).filter(|i| KEY_TYPES.contains(&scope[*i].1)).collect();
             let at = self.random.pick(&keys);
@@ -166,7 +241,8 @@ impl Generator {
         }
         for i in 0..2 + self.random.below(3) {
             let ty = if i == 0 { Type::Int } else { self.random.pick(&TYPES) };
-            let expr = if ty == Type::Bigint && !from.relation.table && self.chance(20) {
+            // Of two sides ROWTIME is the left one's.
+            let expr = if ty == Type::Bigint && !from.relation.table && pair.is_none() && self.chance(20) {
                 Expr::new(Kind::Rowtime, ty)
             } else {
                 let depth = self.random.below(3);
@@ -175,18 +251,21 @@ impl Generator {
             // What is a key already is a value only as a copy.
             let is_key = |e: &Expr| matches!((&e.kind, &expr.kind), (Kind::Column(a, _), Kind::Column(b, _)) if a == b);
             let copy = items.iter().zip(&columns).any(|(e, c): (&Expr, &Column)| c.key && is_key(e));
+            // Where both columns of ON stand, the left one is the key.
+            let left = |p: &Pair| matches!(expr.kind, Kind::Column(at, _) if at == p.on[0].0);
+            let copy = copy || joins.is_empty() && pair.as_ref().is_some_and(left);
             let expr = if copy { Expr { ty: expr.ty, kind: Kind::Call("AS_VALUE", vec![expr]) } } else { expr };
             columns.push(Column { name: format!("C{i}"), ty: expr.ty, key: false });
             items.push(expr);
         }
-        let view = View { from: from.relation.name.clone(), joins, filter, partition_by, group: None, items };
+        let view = View { from: from.relation.name.clone(), pair, joins, filter, partition_by, group: None, items };
         let (table, name) = (from.relation.table, self.name("V"));
         let relation = Relation { name, table, columns, made: Made::View(Box::new(view)), empty_groups: None };
-        Known { relation, windowed: false, tombstones: from.tombstones && !drops, ..from.clone() }
+        Known { relation, windowed: false, tombstones: from.tombstones && !drops, ..from }
     }
 
-    fn aggregate(&mut self, from: &Known) -> Known {
-        let (scope, joins) = self.inputs(from);
+    fn aggregate(&mut self, mut from: Known) -> Known {
+        let (scope, pair, joins) = self.inputs(&mut from);
         let of_table = from.relation.table;
         let filter = self.chance(40).then(|| self.condition(&scope));
         let mut by: Vec<Expr> = Vec::new();
@@ -202,7 +281,7 @@ impl Generator {
             let at = from.relation.keys();
             by.push(Expr::new(Kind::Column(at, scope[at].0.clone()), scope[at].1));
         }
-        let window = if of_table || self.chance(25) { None } else { Some(self.window(from.partitions)) };
+        let window = if of_table || self.chance(25) { None } else { Some(self.window(from.partitions, from.loose)) };
         let mut calls = vec![Call { name: "COUNT", arg: None, ty: Type::Bigint }];
         for _ in 0..self.random.below(4) {
             let call = self.call(&scope, of_table);
@@ -230,7 +309,7 @@ impl Generator {
             value(expr, &mut columns);
         }
         // ksqlDB has no bounds of windows over a join.
-        if window.is_some() && joins.is_empty() && self.chance(50) {
+        if window.is_some() && pair.is_none() && joins.is_empty() && self.chance(50) {
             let bound = |kind| Box::new(Expr::new(kind, Type::Bigint));
             let length = Kind::Arithmetic('-', bound(Kind::WindowEnd), bound(Kind::WindowStart));
             value(Expr::new(if self.chance(50) { Kind::WindowStart } else { length }, Type::Bigint), &mut columns);
@@ -244,10 +323,10 @@ impl Generator {
         let empty_groups = (of_table && having.is_none()).then_some(count);
         let windowed = window.is_some();
         let group = Some(Group { by, window, calls, having });
-        let view = View { from: from.relation.name.clone(), joins, filter, partition_by: None, group, items };
+        let view = View { from: from.relation.name.clone(), pair, joins, filter, partition_by: None, group, items };
         let name = self.name("A");
         let relation = Relation { name, table: true, columns, made: Made::View(Box::new(view)), empty_groups };
-        Known { relation, windowed, settled: of_table && from.settled, tombstones: false, partitions: 1 }
+        Known { relation, windowed, settled: of_table && from.settled, tombstones: false, partitions: 1, loose: false }
     }
 
     fn call(&mut self, scope: &Scope, of_table: bool) -> Call {
@@ -297,7 +376,7 @@ impl Generator {
         }
     }
 
-    fn window(&mut self, partitions: usize) -> Window {
+    fn window(&mut self, partitions: usize, loose: bool) -> Window {
         let kind = match self.random.below(3) {
             0 => WindowKind::Tumbling(self.number(1, 20) * 1000),
             1 => {
@@ -307,7 +386,7 @@ impl Generator {
             _ => WindowKind::Session(self.number(0, 8) * 1000 + 1),
         };
         let mut window = Window { kind, grace: None, retention: None };
-        let order_matters = matches!(kind, WindowKind::Session(_)) && partitions > 1;
+        let order_matters = loose || matches!(kind, WindowKind::Session(_)) && partitions > 1;
         if !order_matters && self.chance(80) {
             window.grace = Some(self.random.pick(&[0, 0, 1000, 5000, 20_000]));
             if self.chance(50) {

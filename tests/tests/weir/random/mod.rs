@@ -8,6 +8,7 @@
 mod expr;
 mod generate;
 mod naive;
+mod pairs;
 mod phrase;
 mod records;
 mod script;

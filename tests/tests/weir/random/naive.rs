@@ -1,6 +1,7 @@
 //! What a script's views hold in the end, recomputed from all records with plain loops.
 
 use super::expr::{Row, Type, Value};
+use super::pairs;
 use super::script::{Call, Made, Meaning, Relation, Script, Topic, View, Window, WindowKind};
 use std::collections::BTreeMap;
 
@@ -17,15 +18,15 @@ pub(crate) struct Outcome {
 
 /// A row of a stream.
 #[derive(Clone, Debug)]
-struct Event {
-    partition: usize,
-    time: i64,
-    cells: Vec<Value>,
-    tombstone: bool,
+pub(super) struct Event {
+    pub(super) partition: usize,
+    pub(super) time: i64,
+    pub(super) cells: Vec<Value>,
+    pub(super) tombstone: bool,
 }
 
 /// What a stream or table holds; tables by key.
-enum Contents {
+pub(super) enum Contents {
     Stream(Vec<Event>),
     Table(BTreeMap<String, Event>),
     Windowed(Vec<(Event, (i64, i64))>),
@@ -99,7 +100,7 @@ fn declared(relation: &Relation, topic: &Topic) -> Contents {
     Contents::Table(table)
 }
 
-fn spelled(cells: &[Value]) -> String {
+pub(super) fn spelled(cells: &[Value]) -> String {
     cells.iter().map(|c| format!("{c}|")).collect()
 }
 
@@ -110,14 +111,19 @@ fn evaluate_view(relation: &Relation, view: &View, all: &BTreeMap<&str, Contents
         _ => Vec::new(),
     };
     let of_table = matches!(all.get(view.from.as_str()), Some(Contents::Table(_)));
+    let plain = view.pair.is_none() && view.joins.is_empty() && view.filter.is_none() && view.group.is_none();
+    let input = match &view.pair {
+        Some(pair) => pairs::rows(pair, all.get(view.from.as_str()), all.get(pair.right.as_str()), late),
+        None => input
+            .into_iter()
+            .map(|e| (Row { cells: e.cells, time: e.time, ..Row::default() }, e.partition, e.tombstone))
+            .collect(),
+    };
     let mut rows = Vec::new();
-    for event in input {
-        let plain = view.joins.is_empty() && view.filter.is_none() && view.group.is_none();
-        if event.tombstone && !plain {
+    for (mut row, partition, tombstone) in input {
+        if tombstone && !plain {
             continue;
         }
-        let (partition, tombstone) = (event.partition, event.tombstone);
-        let mut row = Row { cells: event.cells, time: event.time, ..Row::default() };
         let joined = view.joins.iter().all(|join| {
             let Some(Contents::Table(table)) = all.get(join.table.as_str()) else { return false };
             let key = join.left.value(&row);
@@ -180,6 +186,7 @@ fn grouped(view: &View, members: &[Member], late: &mut u64) -> Contents {
             aggregates: group.calls.iter().map(|c| aggregate(c, &members)).collect(),
             window: group.window.map(|_| bounds),
             time: members.iter().map(|m| m.row.time).max().unwrap_or(0),
+            ..Row::default()
         };
         if group.having.as_ref().is_some_and(|h| !h.holds(&row)) {
             continue;

@@ -176,6 +176,7 @@ pub(super) fn reads_a_column(expr: &Expr) -> bool {
         Kind::In(e, list) => reads_a_column(e) || list.iter().any(reads_a_column),
         Kind::Case(a, b, c) => [Some(a), Some(b), c.as_ref()].into_iter().flatten().any(|e| reads_a_column(e)),
         Kind::Call(_, args) => args.iter().any(reads_a_column),
-        Kind::Literal(_) | Kind::Aggregate(..) | Kind::WindowStart | Kind::WindowEnd | Kind::Rowtime => false,
+        Kind::Literal(_) | Kind::Aggregate(..) | Kind::WindowStart | Kind::WindowEnd => false,
+        Kind::Rowtime | Kind::JoinKey(_) => false,
     }
 }

@@ -63,12 +63,52 @@ pub(crate) enum Meaning {
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) from: String,
+    pub(crate) pair: Option<Pair>,
     pub(crate) joins: Vec<Join>,
     pub(crate) filter: Option<Expr>,
     pub(crate) partition_by: Option<Expr>,
     pub(crate) group: Option<Group>,
     /// In the order of the view's columns.
     pub(crate) items: Vec<Expr>,
+}
+
+/// A second stream or table that the first is joined with: both sides' columns are in scope, the left ones first.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) right: String,
+    pub(crate) outer: Outer,
+    /// The columns that are equal, by their places, and their names.
+    pub(crate) on: [(usize, String); 2],
+    /// Columns of each side.
+    pub(crate) widths: [usize; 2],
+    pub(crate) how: How,
+}
+
+/// The sides whose rows stay when they find nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outer {
+    Neither,
+    Left,
+    Right,
+    Both,
+}
+
+/// What meets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum How {
+    /// Streams: how far the right row's time may lie before the left one's and after it, and GRACE PERIOD; in ms.
+    Within { before: i64, after: i64, grace: Option<i64> },
+    /// Tables: rows of one primary key.
+    Primary,
+    /// Tables: a left column is the right one's primary key.
+    Foreign,
+}
+
+impl Outer {
+    /// Rows of the left (0) or right (1) side stay.
+    pub(crate) fn keeps(self, side: usize) -> bool {
+        matches!((self, side), (Outer::Both, _) | (Outer::Left, 0) | (Outer::Right, 1))
+    }
 }
 
 /// A table looked up, whose value columns come into scope behind those that are there.
@@ -188,14 +228,31 @@ impl Relation {
 impl View {
     /// The streams and tables that it reads.
     pub(crate) fn reads(&self) -> impl Iterator<Item = &String> {
-        std::iter::once(&self.from).chain(self.joins.iter().map(|j| &j.table))
+        let pair = self.pair.iter().map(|p| &p.right);
+        std::iter::once(&self.from).chain(pair).chain(self.joins.iter().map(|j| &j.table))
     }
 
     fn sql(&self, columns: &[Column]) -> String {
         let items: Vec<String> = self.items.iter().zip(columns).map(|(e, c)| format!("{e} AS {}", c.name)).collect();
         let mut text = format!("SELECT {}\n    FROM {}", items.join(", "), self.from);
-        if !self.joins.is_empty() {
+        if self.pair.is_some() || !self.joins.is_empty() {
             text.push_str(" S");
+        }
+        if let Some(Pair { right, outer, on: [(_, left_key), (_, right_key)], how, .. }) = &self.pair {
+            let kind = match outer {
+                Outer::Neither => "INNER",
+                Outer::Left => "LEFT",
+                Outer::Right => "RIGHT",
+                Outer::Both => "FULL OUTER",
+            };
+            let _ = write!(text, "\n    {kind} JOIN {right} R");
+            if let How::Within { before, after, grace } = how {
+                let _ = write!(text, " WITHIN ({before} MILLISECONDS, {after} MILLISECONDS)");
+                if let Some(grace) = grace {
+                    let _ = write!(text, " GRACE PERIOD {grace} MILLISECONDS");
+                }
+            }
+            let _ = write!(text, " ON {left_key} = {right_key}");
         }
         for join in &self.joins {
             let kind = if join.inner { "INNER" } else { "LEFT" };
