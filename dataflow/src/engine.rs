@@ -307,16 +307,15 @@ impl Engine {
     ) -> Result<(), String> {
         let source = self.nodes.get(input).ok_or_else(|| format!("'{input}' is not there"))?;
         let (schema, table) = (source.schema.clone(), source.kept.is_some());
-        let frontier = at.max(self.out_frontier(source));
         let dataflow = worker.next_dataflow_index();
         let rekeyed = self.rekeyed.contains(input);
         let port = worker.dataflow_named::<u64, _, _>(name, |scope| {
             if table {
-                let (inlet, changes) = Inlet::new(scope, frontier);
+                let (inlet, changes) = Inlet::new(scope, at);
                 subscribe::collect(subscribe::changed_rows(changes, &schema), deliver);
                 Port::Changes(inlet)
             } else {
-                let (inlet, batches) = Inlet::new(scope, frontier);
+                let (inlet, batches) = Inlet::new(scope, at);
                 subscribe::collect(subscribe::stream_rows(batches, &schema, rekeyed), deliver);
                 Port::Batches(inlet)
             }
@@ -329,6 +328,7 @@ impl Engine {
     }
 
     fn add(&mut self, name: String, mut node: Node) {
+        node.inputs.iter_mut().for_each(|input| input.port.begin());
         if let Some(kept) = node.kept.as_ref().filter(|_| self.options.keep_changes) {
             kept.borrow_mut().listening = true;
             node.changes = Some(Vec::new());
@@ -598,6 +598,13 @@ impl Engine {
 }
 
 impl Port {
+    fn begin(&mut self) {
+        match self {
+            Port::Batches(inlet) => inlet.begin(),
+            Port::Changes(inlet) => inlet.begin(),
+        }
+    }
+
     fn advance(&mut self, epoch: u64) {
         match self {
             Port::Batches(inlet) => inlet.advance(epoch),

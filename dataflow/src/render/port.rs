@@ -25,12 +25,18 @@ pub struct Inlet<T: Clone + 'static> {
 }
 
 impl<T: Clone + 'static> Inlet<T> {
-    /// A new input of a dataflow, with every epoch before `frontier` closed.
+    /// A new input of a dataflow, to which nothing comes before the epoch `frontier`. The epochs before it stay open until
+    /// [`Inlet::begin`] or the next [`Inlet::advance`]: while a dataflow is built, timely takes it that all workers hold
+    /// what this one holds, and workers may build it in different epochs.
     pub fn new<'scope>(scope: Scope<'scope, u64>, frontier: u64) -> (Self, Flow<'scope, T>) {
         let ((handle, capability), stream) = scope.new_unordered_input();
-        let mut inlet = Inlet { handle, capability: Some(capability), frontier: 0, held: None };
-        inlet.advance(frontier);
-        (inlet, stream)
+        (Inlet { handle, capability: Some(capability), frontier, held: None }, stream)
+    }
+
+    /// Closes the epochs before the first one, once the dataflow is built.
+    pub fn begin(&mut self) {
+        self.capability = self.capability.take().map(|c| c.delayed(&self.frontier));
+        self.handle.activate();
     }
 
     /// Sends an item at an epoch; one that is closed already becomes the first open one.
@@ -124,4 +130,31 @@ impl<T: Clone + 'static> Outlet<T> {
 /// The first epoch that a probe has not seen closed.
 pub fn frontier(probe: &Handle<u64>) -> u64 {
     probe.with_frontier(|f| f.first().copied().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn workers_may_build_a_dataflow_in_different_epochs() {
+        let workers = timely::execute(timely::Config::process(2), |worker| {
+            let epoch = 5 + worker.index() as u64;
+            let (mut inlet, outlet) = worker.dataflow(|scope| {
+                let (inlet, items) = Inlet::<u64>::new(scope, epoch);
+                (inlet, Outlet::new(items))
+            });
+            inlet.begin();
+            inlet.advance(10);
+            let mut turns = 0..10_000;
+            while outlet.frontier() < 10 && turns.next().is_some() {
+                worker.step_or_park(Some(Duration::from_millis(1)));
+            }
+            outlet.frontier()
+        });
+        let frontiers: Vec<u64> =
+            workers.expect("they start").join().into_iter().map(|f| f.expect("no panic")).collect();
+        assert!(frontiers.iter().all(|f| *f >= 10), "{frontiers:?}");
+    }
 }

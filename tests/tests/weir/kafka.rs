@@ -1,6 +1,7 @@
 //! A test's own Kafka client: make topics, write records, read a topic to its end.
 
-use anyhow::{Context as _, Result, bail};
+use crate::program::wait_for;
+use anyhow::{Context as _, Result, bail, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -11,7 +12,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// A record as read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +52,12 @@ impl Broker {
                 bail!("cannot create topic '{topic}': {code}");
             }
         }
-        Ok(())
+        // The controller has it; the broker tells of it when it has heard.
+        wait_for(LIMIT, name, || {
+            let metadata = admin.inner().fetch_metadata(Some(name), LIMIT)?;
+            let known = metadata.topics().iter().any(|t| t.error().is_none() && !t.partitions().is_empty());
+            Ok(ensure!(known, "not known to the broker"))
+        })
     }
 
     /// Queues a record; [`Broker::flush`] waits for all of them.

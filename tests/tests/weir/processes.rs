@@ -15,7 +15,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// 2024-01-01T00:00:00Z.
 const TIME: i64 = 1_704_067_200_000;

@@ -13,7 +13,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(30);
 
 const SCRIPT: &str =
     "CREATE STREAM readings (place VARCHAR, v VARCHAR) WITH (kafka_topic = 'readings', value_format = 'json', partitions = 1);

@@ -72,8 +72,6 @@ impl KafkaConfig {
             ("auto.offset.reset", "earliest"),
             ("queued.max.messages.kbytes", "32768"),
             ("reconnect.backoff.max.ms", "2000"),
-            // A partition whose leader was not known yet when it was assigned is found again soon.
-            ("topic.metadata.refresh.interval.ms", "5000"),
         ];
         let forced = [
             ("enable.auto.commit", "false"),
