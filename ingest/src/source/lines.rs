@@ -123,7 +123,7 @@ mod tests {
     fn strings_are_bytes_and_other_values_are_written_in_the_format() {
         let text = Layout::default();
         let some = |bytes: &[u8]| Some(bytes.to_vec());
-        assert_eq!(read(text, r#"{"key":"a","value":{"x": 1.50}}"#), Ok((some(b"a"), some(b"{\"x\":1.50}"), 5)));
+        assert_eq!(read(text, r#"{"key":"a","value":{"x": 1e2}}"#), Ok((some(b"a"), some(b"{\"x\":1e+2}"), 5)));
         assert_eq!(read(text, r#"{"key":7,"value":null,"timestamp":-1}"#), Ok((some(b"7"), None, -1)));
         assert_eq!(read(text, r#"{"payload":"{bad","ts":1,"topic":"t"}"#), Ok((None, some(b"{bad"), 1)));
         let kafka = Layout { key: Encoding::Int, value: Encoding::Double };
