@@ -119,6 +119,8 @@ pub struct Options {
     /// The inputs end, and [`Engine::end`] says when: joined streams wait for one another, so that what comes out does not
     /// depend on which is read faster.
     pub finite: bool,
+    /// Tables are read when all is in, and not before.
+    pub read_at_end: bool,
 }
 
 /// See the module's head.
@@ -332,6 +334,9 @@ impl Engine {
         if let Some(kept) = node.kept.as_ref().filter(|_| self.options.keep_changes) {
             kept.borrow_mut().listening = true;
             node.changes = Some(Vec::new());
+        }
+        if let Some(kept) = node.kept.as_ref().filter(|_| self.options.read_at_end) {
+            kept.borrow_mut().read_at_end();
         }
         self.order.retain(|n| *n != name);
         self.order.push(name.clone());

@@ -79,6 +79,19 @@ impl Accum {
         }
     }
 
+    /// Adds another accumulator, which is given in its parts.
+    pub fn add(&mut self, rows: i64, time: i64, parts: Option<&[Part]>) {
+        if self.is_dead() || rows == Self::DEAD {
+            *self = Accum::dead();
+            return;
+        }
+        self.rows += rows;
+        self.time = self.time.max(time);
+        if let (Some(mine), Some(others)) = (&mut self.parts, parts) {
+            Part::merge_all(mine, others);
+        }
+    }
+
     /// The results of these aggregates.
     pub fn results<'a>(&'a self, calls: &'a [AggregateCall]) -> impl Iterator<Item = Value> + 'a {
         let mut parts = self.parts.iter().flat_map(|p| p.iter());
@@ -165,6 +178,11 @@ impl Part {
             Part::Distinct(distinct) => distinct.add(value),
             Part::Latest(..) | Part::Gathered(_) => {}
         }
+    }
+
+    /// Adds each part of another accumulator.
+    pub fn merge_all(parts: &mut [Part], others: &[Part]) {
+        parts.iter_mut().zip(others).for_each(|(a, b)| a.merge(b));
     }
 
     fn merge(&mut self, other: &Part) {
@@ -256,14 +274,6 @@ impl IsZero for Accum {
 
 impl Semigroup for Accum {
     fn plus_equals(&mut self, other: &Self) {
-        if self.is_dead() || other.is_dead() {
-            *self = Accum::dead();
-            return;
-        }
-        self.rows += other.rows;
-        self.time = self.time.max(other.time);
-        if let (Some(parts), Some(others)) = (&mut self.parts, &other.parts) {
-            parts.iter_mut().zip(others.iter()).for_each(|(a, b)| a.merge(b));
-        }
+        self.add(other.rows, other.time, other.parts.as_deref());
     }
 }

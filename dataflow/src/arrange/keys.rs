@@ -1,9 +1,7 @@
-//! Byte strings one after the other, as a container of differential batches; and how they are put in order.
+//! Byte strings one after the other, and how they are put in order.
 
 use super::offsets::Offsets;
-use differential_dataflow::trace::implementations::BatchContainer;
 use serde::{Deserialize, Serialize};
-use timely::container::PushInto;
 
 /// Packed keys in one piece of memory: their bytes, and where each ends.
 #[derive(Clone, Serialize, Deserialize)]
@@ -15,20 +13,20 @@ pub struct PackedKeys {
 
 impl std::fmt::Debug for PackedKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries((0..BatchContainer::len(self)).map(|i| self.index(i))).finish()
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
 impl Default for PackedKeys {
     fn default() -> Self {
-        Self::with_capacity(0)
+        Self::with_room(0)
     }
 }
 
 impl PackedKeys {
-    /// Room for so many keys with so many bytes together.
-    pub fn with_room(keys: usize, bytes: usize) -> Self {
-        let mut ends = Offsets::with_capacity(keys + 1);
+    /// Room for keys that have so many bytes together.
+    pub fn with_room(bytes: usize) -> Self {
+        let mut ends = Offsets::default();
         ends.push(0);
         PackedKeys { bytes: Vec::with_capacity(bytes), ends }
     }
@@ -52,51 +50,34 @@ impl PackedKeys {
         self.bytes.len()
     }
 
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ends.len() - 1
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A key.
+    #[inline]
+    pub fn get(&self, at: usize) -> &[u8] {
+        &self.bytes[self.ends.get(at)..self.ends.get(at + 1)]
+    }
+
     /// The keys in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..BatchContainer::len(self)).map(|i| self.index(i))
+        (0..self.len()).map(|i| self.get(i))
     }
-}
 
-impl PushInto<&[u8]> for PackedKeys {
-    fn push_into(&mut self, item: &[u8]) {
-        self.push(item);
-    }
-}
-
-impl BatchContainer for PackedKeys {
-    type Owned = Vec<u8>;
-    type ReadItem<'a> = &'a [u8];
-
-    fn into_owned(item: &[u8]) -> Vec<u8> {
-        item.to_vec()
-    }
-    fn push_ref(&mut self, item: &[u8]) {
-        self.push(item);
-    }
-    fn push_own(&mut self, item: &Vec<u8>) {
-        self.push(item);
-    }
-    fn clear(&mut self) {
-        self.bytes.clear();
-        BatchContainer::clear(&mut self.ends);
-        self.ends.push(0);
-    }
-    fn with_capacity(size: usize) -> Self {
-        Self::with_room(size, 0)
-    }
-    fn merge_capacity(a: &Self, b: &Self) -> Self {
-        Self::with_room(BatchContainer::len(a) + BatchContainer::len(b), a.bytes.len() + b.bytes.len())
-    }
-    fn reborrow<'b, 'a: 'b>(item: &'a [u8]) -> &'b [u8] {
-        item
-    }
-    #[inline]
-    fn index(&self, index: usize) -> &[u8] {
-        &self.bytes[self.ends.index(index)..self.ends.index(index + 1)]
-    }
-    fn len(&self) -> usize {
-        self.ends.len() - 1
+    /// Gives room back that is not used, where that is much.
+    pub fn shrink(&mut self) {
+        if self.bytes.capacity() / 4 * 3 > self.bytes.len() {
+            self.bytes.shrink_to_fit();
+        }
+        self.ends.shrink();
     }
 }
 
@@ -104,7 +85,7 @@ impl BatchContainer for PackedKeys {
 /// the keys themselves, where their first bytes differ.
 #[derive(Clone, Copy)]
 pub struct Place {
-    head: u128,
+    head: Head,
     /// The list.
     pub list: u32,
     /// The place in the list.
@@ -121,26 +102,37 @@ impl Place {
 
 /// The keys of all lists in ascending order; equal keys in the order in which they stand.
 pub fn in_order(lists: &[&PackedKeys]) -> Vec<Place> {
-    let mut places = Vec::with_capacity(lists.iter().map(|l| BatchContainer::len(*l)).sum());
+    let mut places = Vec::with_capacity(lists.iter().map(|l| l.len()).sum());
     for (list, keys) in (0..).zip(lists) {
-        places.extend((0..).zip(keys.iter()).map(|(at, key)| Place { head: head(key), list, at }));
+        places.extend((0..).zip(keys.iter()).map(|(at, key)| Place { head: Head::of(key), list, at }));
     }
-    let key = |p: &Place| lists[p.list as usize].index(p.at as usize);
+    let key = |p: &Place| lists[p.list as usize].get(p.at as usize);
     places.sort_unstable_by(|a, b| {
         (a.head.cmp(&b.head)).then_with(|| key(a).cmp(key(b)).then((a.list, a.at).cmp(&(b.list, b.at))))
     });
     places
 }
 
-/// The first 16 bytes, as a number whose order is the bytes' order.
-#[inline]
-fn head(key: &[u8]) -> u128 {
-    if let Some(first) = key.first_chunk() {
-        return u128::from_be_bytes(*first);
+/// A key's first 16 bytes, as a number whose order is the bytes' order. Keys with the same head may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Head(u64, u64);
+
+impl Head {
+    /// Of this key.
+    #[inline]
+    pub fn of(key: &[u8]) -> Self {
+        let word = |bytes: [u8; 8]| u64::from_be_bytes(bytes);
+        if let (Some(first), Some(second)) = (key.first_chunk(), key.get(8..).and_then(<[u8]>::first_chunk)) {
+            return Head(word(*first), word(*second));
+        }
+        if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+            // Of the last 8 bytes those that are not among the first.
+            let behind = u128::from(word(*last)) << (8 * (16 - key.len()));
+            return Head(word(*first), behind as u64);
+        }
+        let first = key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        Head(if key.is_empty() { 0 } else { first << (8 * (8 - key.len())) }, 0)
     }
-    let mut first = [0; 16];
-    first[..key.len()].copy_from_slice(key);
-    u128::from_be_bytes(first)
 }
 
 #[cfg(test)]
@@ -169,7 +161,7 @@ mod tests {
             let packed: Vec<&PackedKeys> = packed.iter().collect();
             let places = in_order(&packed);
             let found: Vec<(&[u8], u32, u32)> =
-                places.iter().map(|p| (packed[p.list as usize].index(p.at as usize), p.list, p.at)).collect();
+                places.iter().map(|p| (packed[p.list as usize].get(p.at as usize), p.list, p.at)).collect();
             prop_assert_eq!(found, expected);
         }
     }

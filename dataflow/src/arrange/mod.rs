@@ -7,14 +7,18 @@
 //! retracted and written anew for every record. A table's "latest row" is such an accumulator too.
 
 pub mod accum;
+pub mod accums;
 pub mod exact_sum;
 pub mod gathered;
 pub mod keys;
 pub mod moments;
 pub mod offsets;
 pub mod reader;
+pub mod run;
 pub mod store;
 
 pub use accum::{Accum, Part};
+pub use accums::Accums;
 pub use keys::PackedKeys;
+pub use run::Run;
 pub use store::Store;

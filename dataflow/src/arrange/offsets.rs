@@ -1,92 +1,68 @@
-//! Ascending numbers from 0, as a container of differential batches: where each key's bytes end, where its updates do.
+//! Ascending numbers from 0: where each key's bytes end.
 //!
-//! A key of a fresh batch has one update, so the numbers 0, 1, 2 … at the head are not stored; the others take 32 bits
-//! while they fit.
+//! Keys of numbers are all of one length, so multiples of the first one at the head are not stored; the others take 32
+//! bits while they fit.
 
-use differential_dataflow::trace::implementations::BatchContainer;
 use serde::{Deserialize, Serialize};
-use timely::container::PushInto;
 
 /// See the module's head.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Offsets {
-    /// The first so many numbers are their own places.
+    /// The first so many numbers are 0, `step`, twice that …
     steps: usize,
+    step: usize,
     short: Vec<u32>,
     /// From the first on that does not fit.
     long: Vec<u64>,
 }
 
 impl Offsets {
-    /// The numbers from 0 to `last`.
-    pub fn up_to(last: usize) -> Self {
-        Offsets { steps: last + 1, short: Vec::new(), long: Vec::new() }
-    }
-
-    /// With room for so many that are not steps of one.
-    pub fn with_capacity(numbers: usize) -> Self {
-        Offsets { steps: 0, short: Vec::with_capacity(numbers), long: Vec::new() }
-    }
-
     /// Appends a number.
     #[inline]
     pub fn push(&mut self, number: usize) {
-        if self.short.is_empty() && self.long.is_empty() && number == self.steps {
-            self.steps += 1;
-        } else if let (true, Ok(short)) = (self.long.is_empty(), u32::try_from(number)) {
-            self.short.push(short);
-        } else {
-            self.long.push(number as u64);
+        if self.short.is_empty() && self.long.is_empty() {
+            if self.steps == 1 {
+                self.step = number;
+            }
+            if number == self.steps * self.step {
+                self.steps += 1;
+                return;
+            }
+        }
+        match u32::try_from(number) {
+            Ok(short) if self.long.is_empty() => self.short.push(short),
+            _ => self.long.push(number as u64),
         }
     }
-}
 
-impl PushInto<usize> for Offsets {
-    fn push_into(&mut self, number: usize) {
-        self.push(number);
-    }
-}
-
-impl BatchContainer for Offsets {
-    type Owned = usize;
-    type ReadItem<'a> = usize;
-
-    fn into_owned(number: usize) -> usize {
-        number
-    }
-    fn push_ref(&mut self, number: usize) {
-        self.push(number);
-    }
-    fn push_own(&mut self, number: &usize) {
-        self.push(*number);
-    }
-    fn clear(&mut self) {
-        *self = Offsets { steps: 0, short: std::mem::take(&mut self.short), long: Vec::new() };
-        self.short.clear();
-    }
-    fn with_capacity(_size: usize) -> Self {
-        // Most are steps of one.
-        Self::default()
-    }
-    fn merge_capacity(a: &Self, b: &Self) -> Self {
-        Self::with_capacity(a.short.len() + b.short.len())
-    }
-    fn reborrow<'b, 'a: 'b>(number: usize) -> usize {
-        number
-    }
+    /// A number.
     #[inline]
-    fn index(&self, index: usize) -> usize {
-        if index < self.steps {
-            return index;
+    pub fn get(&self, at: usize) -> usize {
+        if at < self.steps {
+            return at * self.step;
         }
-        match self.short.get(index - self.steps) {
+        match self.short.get(at - self.steps) {
             Some(short) => *short as usize,
-            None => self.long[index - self.steps - self.short.len()] as usize,
+            None => self.long[at - self.steps - self.short.len()] as usize,
         }
     }
+
+    /// How many numbers there are.
     #[inline]
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.steps + self.short.len() + self.long.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Gives room back that is not used, where that is much.
+    pub fn shrink(&mut self) {
+        if self.short.capacity() / 4 * 3 > self.short.len() {
+            self.short.shrink_to_fit();
+        }
     }
 }
 
@@ -97,16 +73,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_come_back(steps in 0..5usize, more in prop::collection::vec(0..(1usize << 33), 0..6)) {
-            let mut numbers: Vec<usize> = (0..steps).chain(more.iter().map(|m| m + steps)).collect();
+        fn numbers_come_back(
+            step in 0..4usize,
+            steps in 0..5usize,
+            more in prop::collection::vec(0..(1usize << 33), 0..6),
+        ) {
+            let mut numbers: Vec<usize> = (0..steps).map(|i| i * step).chain(more.iter().map(|m| m + steps * step)).collect();
+            numbers.push(0);
             numbers.sort_unstable();
             let mut offsets = Offsets::default();
-            for _ in 0..2 {
-                numbers.iter().for_each(|&n| offsets.push(n));
-                let back: Vec<usize> = (0..BatchContainer::len(&offsets)).map(|i| offsets.index(i)).collect();
-                prop_assert_eq!(&back, &numbers);
-                BatchContainer::clear(&mut offsets);
-            }
+            numbers.iter().for_each(|&n| offsets.push(n));
+            let back: Vec<usize> = (0..offsets.len()).map(|i| offsets.get(i)).collect();
+            prop_assert_eq!(&back, &numbers);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! A store's keys in ascending order, out of many batches.
+//! A store's keys in ascending order, out of many runs.
 //!
-//! A store that keeps much event time has many spines of some batches each. The batches stand in a heap by the key that
-//! they are at, so a step costs the logarithm of their number, and a seek goes to each batch only once.
+//! A store that keeps much event time has many spines of some runs each. The runs stand in a heap by the key that
+//! they are at, so a step costs the logarithm of their number, and a seek goes to each run only once.
 
 use super::Accum;
-use super::store::Batch;
-use differential_dataflow::difference::Semigroup;
-use differential_dataflow::trace::implementations::BatchContainer;
+use super::keys::Head;
+use super::run::Run;
+use std::rc::Rc;
 
 /// See the module's head.
 pub struct Reader {
@@ -17,27 +17,53 @@ pub struct Reader {
     as_of: u64,
 }
 
-/// A batch, and the key it is at.
+/// A run, and the key it is at.
 struct Source {
-    batch: Batch,
+    run: Rc<Run>,
     at: usize,
+    /// Of the key it is at.
+    head: Head,
 }
 
 impl Source {
-    #[inline]
-    fn key(&self) -> &[u8] {
-        self.batch.storage.keys.index(self.at)
+    fn new(run: Rc<Run>) -> Self {
+        let mut source = Source { run, at: 0, head: Head::of(&[]) };
+        source.go_to(0);
+        source
     }
 
-    fn len(&self) -> usize {
-        BatchContainer::len(&self.batch.storage.keys)
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.run.key(self.at)
+    }
+
+    #[inline]
+    fn go_to(&mut self, at: usize) {
+        self.at = at;
+        if !self.at_end() {
+            self.head = Head::of(self.key());
+        }
+    }
+
+    #[inline]
+    fn at_end(&self) -> bool {
+        self.at >= self.run.len()
+    }
+
+    #[inline]
+    fn cmp(&self, other: &Source) -> std::cmp::Ordering {
+        self.head.cmp(&other.head).then_with(|| self.key().cmp(other.key()))
     }
 
     /// Goes forward to the first key that is not before this one, by growing steps.
-    fn seek(&mut self, key: &[u8]) {
-        let (keys, end) = (&self.batch.storage.keys, self.len());
+    fn seek(&mut self, key: &[u8], head: Head) {
+        let (run, end) = (&self.run, self.run.len());
+        let before = |at: usize| {
+            let other = run.key(at);
+            Head::of(other).cmp(&head).then_with(|| other.cmp(key)).is_lt()
+        };
         let (mut low, mut step) = (self.at, 1);
-        while low + step < end && keys.index(low + step) < key {
+        while low + step < end && before(low + step) {
             low += step;
             step *= 2;
         }
@@ -45,32 +71,20 @@ impl Source {
         let mut high = (low + step).min(end);
         while low < high {
             let middle = low + (high - low) / 2;
-            if keys.index(middle) < key {
+            if before(middle) {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        self.at = low;
-    }
-
-    fn add_to(&self, sum: &mut Option<Accum>, as_of: u64) {
-        let updates = &self.batch.storage.upds;
-        let (lower, upper) = updates.bounds(self.at);
-        for (time, accum) in (lower..upper).map(|i| updates.get_abs(i)) {
-            if *time <= as_of {
-                match sum {
-                    None => *sum = Some(accum.clone()),
-                    Some(sum) => sum.plus_equals(accum),
-                }
-            }
-        }
+        self.go_to(low);
     }
 }
 
 impl Reader {
-    pub(super) fn new(batches: impl IntoIterator<Item = Batch>, as_of: u64) -> Self {
-        let sources = batches.into_iter().map(|batch| Source { batch, at: 0 }).collect();
+    /// At the first key of these runs together, as of an epoch, itself included.
+    pub fn new(runs: impl IntoIterator<Item = Rc<Run>>, as_of: u64) -> Self {
+        let sources = runs.into_iter().map(Source::new).collect();
         let mut reader = Reader { sources, heap: Vec::new(), as_of };
         reader.rewind();
         reader
@@ -78,10 +92,13 @@ impl Reader {
 
     /// Goes forward to the first key that is not before this one; readers do not go back.
     pub fn seek(&mut self, key: &[u8]) {
-        while let Some(&top) = self.heap.first()
-            && self.sources[top].key() < key
-        {
-            self.sources[top].seek(key);
+        let head = Head::of(key);
+        while let Some(&top) = self.heap.first() {
+            let source = &mut self.sources[top];
+            if source.head.cmp(&head).then_with(|| source.key().cmp(key)).is_ge() {
+                return;
+            }
+            source.seek(key, head);
             self.moved();
         }
     }
@@ -101,10 +118,11 @@ impl Reader {
     /// Adds up the sources below a place of the heap that are at the same key as the first.
     fn add_up(&self, place: usize, sum: &mut Option<Accum>) {
         let (Some(&source), Some(&top)) = (self.heap.get(place), self.heap.first()) else { return };
-        if place > 0 && self.sources[source].key() != self.sources[top].key() {
+        let source = &self.sources[source];
+        if place > 0 && source.cmp(&self.sources[top]).is_ne() {
             return;
         }
-        self.sources[source].add_to(sum, self.as_of);
+        source.run.add_up(source.at, self.as_of, sum);
         self.add_up(2 * place + 1, sum);
         self.add_up(2 * place + 2, sum);
     }
@@ -112,26 +130,29 @@ impl Reader {
     /// Goes to the next key.
     pub fn step(&mut self) {
         let Some(&first) = self.heap.first() else { return };
-        let old = self.sources[first].at;
-        while let Some(&top) = self.heap.first()
-            && (self.sources[top].key() == self.sources[first].batch.storage.keys.index(old))
-        {
-            self.sources[top].at += 1;
+        let (run, old, head) = (Rc::clone(&self.sources[first].run), self.sources[first].at, self.sources[first].head);
+        while let Some(&top) = self.heap.first() {
+            let source = &mut self.sources[top];
+            if source.head != head || source.key() != run.key(old) {
+                return;
+            }
+            let next = source.run.end_of_key(source.at);
+            source.go_to(next);
             self.moved();
         }
     }
 
     /// Goes back to before the first key.
     pub fn rewind(&mut self) {
-        self.sources.iter_mut().for_each(|s| s.at = 0);
-        self.heap = (0..self.sources.len()).filter(|&s| self.sources[s].len() > 0).collect();
+        self.sources.iter_mut().for_each(|s| s.go_to(0));
+        self.heap = (0..self.sources.len()).filter(|&s| !self.sources[s].at_end()).collect();
         (0..self.heap.len() / 2).rev().for_each(|place| self.sink(place));
     }
 
     /// Puts the first source where it belongs after it went forward.
     fn moved(&mut self) {
         if let Some(&top) = self.heap.first()
-            && self.sources[top].at >= self.sources[top].len()
+            && self.sources[top].at_end()
         {
             self.heap.swap_remove(0);
         }
@@ -139,15 +160,14 @@ impl Reader {
     }
 
     fn sink(&mut self, mut place: usize) {
-        let key = |heap: &[usize], place: usize| self.sources[heap[place]].key();
+        let less = |heap: &[usize], a: usize, b: usize| self.sources[heap[a]].cmp(&self.sources[heap[b]]).is_lt();
         loop {
             let (left, right) = (2 * place + 1, 2 * place + 2);
             if left >= self.heap.len() {
                 return;
             }
-            let child =
-                if right < self.heap.len() && key(&self.heap, right) < key(&self.heap, left) { right } else { left };
-            if key(&self.heap, place) <= key(&self.heap, child) {
+            let child = if right < self.heap.len() && less(&self.heap, right, left) { right } else { left };
+            if !less(&self.heap, child, place) {
                 return;
             }
             self.heap.swap(place, child);
@@ -177,7 +197,7 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::arrange::Store;
-    use crate::arrange::store::Run;
+    use crate::arrange::Run;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

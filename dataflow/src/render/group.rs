@@ -13,7 +13,7 @@ use super::turns::{self, Summary, Turn, Turns};
 use super::windows::{self, Hops};
 use super::{SharedReports, steps};
 use crate::arrange::gathered::Place;
-use crate::arrange::{Accum, PackedKeys};
+use crate::arrange::{Accum, Accums, PackedKeys, Part};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
@@ -21,7 +21,6 @@ use crate::row::packer::Packer;
 use crate::row::{Batch, Origin};
 use crate::time::WindowSpec;
 use arrow_array::ArrayRef;
-use differential_dataflow::trace::implementations::BatchContainer;
 use foldhash::quality::FixedState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,7 +42,7 @@ pub struct Parcel {
     /// Group keys, with their pane where there are windows.
     pub keys: PackedKeys,
     /// What is added.
-    pub accums: Vec<Accum>,
+    pub accums: Accums,
     /// Sessions only: of each entry its first row's time, and the time before which sessions no longer counted when it
     /// came (`i64::MIN` when that cannot matter).
     pub sessions: Vec<(i64, i64)>,
@@ -75,8 +74,8 @@ struct Prepared {
     hashes: Vec<u64>,
     /// Arguments of each call that has parts (all but counts of rows).
     args: Vec<Option<(ArrayRef, crate::row::SqlType)>>,
-    /// Rows whose key has no null.
-    rows: Vec<u32>,
+    /// Rows whose key has no null; `None`: all.
+    rows: Option<Vec<u32>>,
     max_time: i64,
 }
 
@@ -93,11 +92,21 @@ impl Prepared {
             .map(|c| c.args.first().map(|a| (a.eval(&input, errors), a.ty().clone())))
             .collect();
         let n = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        let rows: Vec<u32> = (0..n).filter(|&r| !keys.any_null(r as usize)).collect();
-        let max_time = rows.iter().map(|&r| batch.times[r as usize]).max().unwrap_or(i64::MIN);
+        let rows = keys.nullable().then(|| (0..n).filter(|&r| !keys.any_null(r as usize)).collect::<Vec<u32>>());
+        let max_time = match &rows {
+            None => batch.times.iter().copied().max(),
+            Some(rows) => rows.iter().map(|&r| batch.times[r as usize]).max(),
+        };
+        let max_time = max_time.unwrap_or(i64::MIN);
         let hashes = keys.hashes(batch.len());
         let (times, offsets) = (std::sync::Arc::clone(&batch.times), std::sync::Arc::clone(&batch.offsets));
         Prepared { times, offsets, origin: batch.origin, keys, hashes, args, rows, max_time }
+    }
+
+    /// The rows whose key has no null.
+    fn rows(&self) -> impl Iterator<Item = usize> {
+        let n = self.rows.as_ref().map_or(self.times.len(), Vec::len);
+        (0..n).map(|i| self.rows.as_ref().map_or(i, |rows| rows[i] as usize))
     }
 
     /// A row's place in the order of the input.
@@ -124,7 +133,7 @@ struct Groups {
     /// The worker that keeps each; empty when there is one worker.
     owners: Vec<u32>,
     keys: PackedKeys,
-    accums: Vec<Accum>,
+    accums: Accums,
     /// Of sessions: see [`Parcel::sessions`].
     sessions: Vec<(i64, i64)>,
     /// The greatest time of the batches whose rows these are: of no batch of a later epoch, which may have been judged
@@ -152,16 +161,16 @@ impl Groups {
     }
 
     fn parcels(self, peers: u64, order: (u32, u64)) -> Vec<Parcel> {
-        let Groups { owners, keys, accums, sessions, stream_time, .. } = self;
+        let Groups { owners, keys, mut accums, sessions, stream_time, .. } = self;
         let stream_time = stream_time.unwrap_or(i64::MIN);
         if peers == 1 {
             return vec![Parcel { target: 0, order, stream_time, keys, accums, sessions }];
         }
         let mut parcels: Vec<Parcel> = (0..peers).map(|target| Parcel::new(target, order, stream_time)).collect();
-        for (i, (owner, accum)) in owners.iter().zip(accums).enumerate() {
+        for (i, owner) in owners.iter().enumerate() {
             let parcel = &mut parcels[*owner as usize];
-            parcel.keys.push(keys.index(i));
-            parcel.accums.push(accum);
+            parcel.keys.push(keys.get(i));
+            parcel.accums.push_taken(&mut accums, i);
             parcel.sessions.extend(sessions.get(i));
         }
         parcels
@@ -346,8 +355,7 @@ impl Combiner {
         groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
         self.cache.turn_to(epoch);
         let mut stream_time = before;
-        for &row in &prepared.rows {
-            let row = row as usize;
+        for row in prepared.rows() {
             let time = prepared.times[row];
             let mut hash = prepared.hashes[row];
             let mut suffix: &[u8] = &[];
@@ -366,16 +374,15 @@ impl Combiner {
                     suffix = &near.suffix;
                 }
             }
-            let known = self.cache.get(hash).filter(|&i| prepared.keys.matches(row, groups.keys.index(i), suffix));
+            let known = self.cache.get(hash).filter(|&i| prepared.keys.matches(row, groups.keys.get(i), suffix));
             let entry = known.unwrap_or_else(|| {
                 let entry = groups.push(hash, self.peers, &prepared.keys, row, suffix, self.empty.clone());
                 self.cache.set(hash, entry);
                 entry
             });
-            let accum = &mut groups.accums[entry];
-            accum.rows += 1;
-            accum.time = accum.time.max(time);
-            add_args(accum, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
+            if let Some(parts) = groups.accums.add_row(entry, time) {
+                add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
+            }
         }
         if groups.accums.len() >= GROUPS
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
@@ -411,19 +418,18 @@ impl Combiner {
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0);
         let mut stream_time = before;
-        for &row in &prepared.rows {
-            let row = row as usize;
+        for row in prepared.rows() {
             let time = prepared.times[row];
             stream_time = stream_time.max(time);
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;
             let hash = prepared.hashes[row];
             let known = self.cache.get(hash).filter(|&i| {
-                let ((start, close), end) = (groups.sessions[i], groups.accums[i].time);
+                let ((start, close), end) = (groups.sessions[i], groups.accums.times()[i]);
                 safe && close == i64::MIN
                     && time.saturating_add(gap) >= start
                     && time.saturating_sub(gap) <= end
-                    && prepared.keys.matches(row, groups.keys.index(i), &[])
+                    && prepared.keys.matches(row, groups.keys.get(i), &[])
             });
             let entry = known.unwrap_or_else(|| {
                 let entry = groups.push(hash, self.peers, &prepared.keys, row, &[], self.empty.clone());
@@ -433,10 +439,9 @@ impl Combiner {
             });
             let session = &mut groups.sessions[entry];
             session.0 = session.0.min(time);
-            let accum = &mut groups.accums[entry];
-            accum.rows += 1;
-            accum.time = accum.time.max(time);
-            add_args(accum, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
+            if let Some(parts) = groups.accums.add_row(entry, time) {
+                add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
+            }
         }
         self.cache.forget(&groups.hashes);
         groups.parcels(self.peers, order)
@@ -446,25 +451,23 @@ impl Combiner {
 impl Parcel {
     /// An empty one.
     pub fn new(target: u64, order: (u32, u64), stream_time: i64) -> Self {
-        Parcel { target, order, stream_time, keys: PackedKeys::default(), accums: Vec::new(), sessions: Vec::new() }
+        Parcel { target, order, stream_time, keys: PackedKeys::default(), accums: Accums::default(), sessions: Vec::new() }
     }
 }
 
-/// Adds a row's arguments to an accumulator, or takes them back (`sign` −1).
+/// Adds a row's arguments to an accumulator's parts, or takes them back (`sign` −1).
 pub fn add_args(
-    accum: &mut Accum,
+    parts: &mut [Part],
     calls: &[AggregateCall],
     args: &[Option<(ArrayRef, crate::row::SqlType)>],
     row: usize,
     sign: i64,
     place: Place,
 ) {
-    if let Some(parts) = &mut accum.parts {
-        let calls = calls.iter().filter(|c| c.function != AggregateFunction::CountRows);
-        for ((part, call), arg) in parts.iter_mut().zip(calls).zip(args) {
-            if let Some((column, ty)) = arg {
-                part.add(call.function, &packed::cell(column, ty, row), sign, place);
-            }
+    let calls = calls.iter().filter(|c| c.function != AggregateFunction::CountRows);
+    for ((part, call), arg) in parts.iter_mut().zip(calls).zip(args) {
+        if let Some((column, ty)) = arg {
+            part.add(call.function, &packed::cell(column, ty, row), sign, place);
         }
     }
 }

@@ -12,13 +12,11 @@ use super::port::Flow;
 use super::sessions::{self, Arrival, Touched};
 use super::windows::Hops;
 use super::{SharedReports, TableChange};
-use crate::arrange::keys::{Place, in_order};
-use crate::arrange::store::Run;
-use crate::arrange::{Accum, PackedKeys, Store};
+use crate::arrange::keys::in_order;
+use crate::arrange::{Accum, Accums, PackedKeys, Run, Store};
 use crate::row::{SqlType, packed};
 use crate::views::change::Bounds;
 use differential_dataflow::difference::Semigroup;
-use differential_dataflow::trace::implementations::BatchContainer;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -28,7 +26,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 
 /// Epochs that a store stays readable behind the newest, so that all workers can answer as of the same one.
-const LAG: u64 = 64;
+const READABLE: u64 = 64;
 
 /// Into how many stretches a retention is cut: memory is freed a stretch at a time.
 const STRETCHES: i64 = 256;
@@ -70,6 +68,8 @@ pub struct Kept {
     store: Store,
     /// Somebody wants changes.
     pub listening: bool,
+    /// Epochs that stay readable behind the newest.
+    readable: u64,
     /// Stream time as of an epoch and later ones, until the next entry.
     stream_times: BTreeMap<u64, i64>,
 }
@@ -109,7 +109,7 @@ impl Kept {
             Windows::Sessions(gap) => (shape.retention / STRETCHES).max(gap).max(SHORTEST),
         };
         let listening = shape.final_grace.is_some();
-        Kept { shape, store: Store::new(stretch), listening, stream_times: BTreeMap::new() }
+        Kept { shape, store: Store::new(stretch), listening, readable: READABLE, stream_times: BTreeMap::new() }
     }
 
     /// The first epoch that is not in yet on this worker.
@@ -125,6 +125,14 @@ impl Kept {
     /// Updates held.
     pub fn updates(&self) -> usize {
         self.store.updates()
+    }
+
+    /// Nobody reads before the end: only the newest epoch stays readable, and updates add up at once.
+    pub fn read_at_end(&mut self) {
+        // EMIT FINAL looks at the stream times of epochs that have just closed.
+        if self.shape.final_grace.is_none() {
+            self.readable = 1;
+        }
     }
 
     /// Somebody wants changes, or nobody does any more.
@@ -229,35 +237,31 @@ impl Kept {
     }
 
     fn apply_groups(&mut self, epoch: u64, mut parcels: Vec<Parcel>) -> Vec<TableChange> {
-        // The sizes of the runs first, key by key as they lie.
-        let mut runs: Vec<(i64, Run)> = Vec::new();
-        let mut sizes: BTreeMap<i64, (usize, usize)> = BTreeMap::new();
-        for key in parcels.iter().flat_map(|p| p.keys.iter()) {
-            let (updates, bytes) = sizes.entry(self.stretch_of(key)).or_default();
-            *updates += 1;
-            *bytes += key.len();
-        }
-        runs.extend(sizes.into_iter().map(|(stretch, (n, bytes))| (stretch, Run::new(epoch, n, bytes))));
-
-        let mut accums: Vec<Vec<Accum>> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
+        let mut accums: Vec<Accums> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
         let keys: Vec<&PackedKeys> = parcels.iter().map(|p| &p.keys).collect();
-        let mut take = |p: &Place| std::mem::replace(&mut accums[p.list as usize][p.at as usize], Accum::dead());
+        let (updates, bytes) = (accums.iter().map(Accums::len).sum(), keys.iter().map(|k| k.bytes()).sum());
+        let mut runs: Vec<(i64, Run)> = Vec::new();
         let mut merged: Vec<(&[u8], Accum)> = Vec::new();
         let mut places = in_order(&keys).into_iter().peekable();
         while let Some(first) = places.next() {
-            let key = keys[first.list as usize].index(first.at as usize);
-            let mut accum = take(&first);
+            let (list, at) = (first.list as usize, first.at as usize);
+            let key = keys[list].get(at);
+            let stretch = self.stretch_of(key);
+            let known = runs.iter().position(|(s, _)| *s == stretch).unwrap_or_else(|| {
+                // Nearly all belong in one stretch.
+                let (updates, bytes) = if runs.is_empty() { (updates, bytes) } else { (0, 0) };
+                runs.push((stretch, Run::new(epoch, updates, bytes)));
+                runs.len() - 1
+            });
+            let run = &mut runs[known].1;
+            run.push_taken(key, &mut accums[list], at);
             while let Some(more) =
-                places.next_if(|p| p.same(&first) && keys[p.list as usize].index(p.at as usize) == key)
+                places.next_if(|p| p.same(&first) && keys[p.list as usize].get(p.at as usize) == key)
             {
-                accum.plus_equals(&take(&more));
+                run.add_to_last(&accums[more.list as usize], more.at as usize);
             }
             if self.listening {
-                merged.push((key, accum.clone()));
-            }
-            let stretch = self.stretch_of(key);
-            if let Some((_, run)) = runs.iter_mut().find(|(s, _)| *s == stretch) {
-                run.push(key, accum);
+                merged.push((key, run.accum(run.len() - 1)));
             }
         }
         let mut changes = if self.listening { self.group_changes(&merged) } else { Vec::new() };
@@ -367,14 +371,13 @@ impl Kept {
     }
 
     fn apply_sessions(&mut self, epoch: u64, mut parcels: Vec<Parcel>, gap: i64) -> (Vec<TableChange>, u64) {
-        let mut accums: Vec<Vec<Accum>> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
+        let mut accums: Vec<Accums> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
         let keys: Vec<&PackedKeys> = parcels.iter().map(|p| &p.keys).collect();
         let places = in_order(&keys);
         let arrivals = places.iter().map(|p| {
             let (list, at) = (p.list as usize, p.at as usize);
             let (start, close) = parcels[list].sessions[at];
-            let accum = std::mem::replace(&mut accums[list][at], Accum::dead());
-            Arrival { group: keys[list].index(at), start, close, accum }
+            Arrival { group: keys[list].get(at), start, close, accum: accums[list].take(at) }
         });
         let outcome = sessions::apply(&mut self.store, arrivals, gap, epoch, self.listening);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
@@ -415,7 +418,7 @@ impl Kept {
 
     /// Forgets stretches that lie wholly before the horizon, and epochs nobody reads any more.
     fn forget(&mut self, epoch: u64) {
-        let since = (epoch + 1).saturating_sub(LAG);
+        let since = (epoch + 1).saturating_sub(self.readable);
         self.store.compact(since);
         while self.stream_times.len() > 1
             && let Some(second) = self.stream_times.keys().nth(1).copied()
@@ -549,7 +552,8 @@ pub fn render<'scope>(
                     && open > table.store.upper()
                 {
                     table.store.insert(Vec::new(), open);
-                    table.store.compact(open.saturating_sub(LAG));
+                    let since = open.saturating_sub(table.readable);
+                    table.store.compact(since);
                 }
             }
         },

@@ -9,8 +9,7 @@
 //! that none covers end in the order in which they start, so the search ends at the first of these that ended too early.
 
 use crate::arrange::reader::Reader;
-use crate::arrange::store::Run;
-use crate::arrange::{Accum, Store};
+use crate::arrange::{Accum, Run, Store};
 use crate::row::packed;
 use differential_dataflow::difference::Semigroup;
 use std::cmp::Reverse;

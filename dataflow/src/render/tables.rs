@@ -131,7 +131,9 @@ pub fn groups<'scope>(
                 // Of one change first what goes, then what comes.
                 let position = 2 * batch.offsets[row] + i64::from(new);
                 let place = (i64::try_from(epoch).unwrap_or(i64::MAX), u32::try_from(position).unwrap_or(u32::MAX), 0);
-                add_args(&mut accum, &grouping.calls, &args, row, sign, place);
+                if let Some(parts) = accum.parts.as_deref_mut() {
+                    add_args(parts, &grouping.calls, &args, row, sign, place);
+                }
                 parcels.add(accum, |key| keys.push(key, row));
             }
         }

@@ -84,9 +84,10 @@ impl PackedColumn {
             Cells::Int(values) => key.strip_prefix(&int(values[row])),
             Cells::Bigint(values) => key.strip_prefix(&bigint(values[row])),
             Cells::Text(values) => {
-                let (tag, rest) = key.split_first()?;
-                let rest = rest.strip_prefix(values.value(row).as_bytes())?;
-                if *tag == VALUE { rest.strip_prefix(&[0, 0]) } else { None }
+                let text = values.value(row).as_bytes();
+                let (own, rest) = key.split_at_checked(text.len() + 3)?;
+                let [VALUE, own @ .., 0, 0] = own else { return None };
+                same(own, text).then_some(rest)
             }
             Cells::Other(..) => {
                 let mut own = Vec::new();
@@ -117,6 +118,20 @@ impl PackedColumn {
         for (row, hash) in hashes.iter_mut().enumerate() {
             *hash = if self.is_null(row) { mix(*hash, NULL.into()) } else { of(*hash, row) };
         }
+    }
+}
+
+/// Whether two texts of one length are the same: most are short, and compared without a call.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    fn ends<const N: usize>(text: &[u8]) -> Option<(&[u8; N], &[u8; N])> {
+        text.first_chunk().zip(text.last_chunk())
+    }
+    match a.len() {
+        0..4 => a.iter().eq(b),
+        4..8 => ends::<4>(a) == ends::<4>(b),
+        8..=16 => ends::<8>(a) == ends::<8>(b),
+        _ => a == b,
     }
 }
 
@@ -196,6 +211,11 @@ impl Packer {
     #[inline]
     pub fn all_null(&self, row: usize) -> bool {
         self.columns.iter().all(|c| c.is_null(row))
+    }
+
+    /// Some row has a null.
+    pub fn nullable(&self) -> bool {
+        self.nullable
     }
 
     /// True when any column is null in this row.

@@ -363,8 +363,11 @@ impl<'a> Scan<'a> {
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     let word = |s: &[u8], at: usize| s[at..].first_chunk::<8>().map(|c| u64::from_le_bytes(*c));
     let n = a.len();
-    if !(8..=32).contains(&n) {
-        return a == b;
+    match n {
+        0..4 => return a.iter().eq(b),
+        4..8 => return a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk(),
+        8..=32 => {}
+        _ => return a == b,
     }
     let mut at = 0;
     let mut differ = false;

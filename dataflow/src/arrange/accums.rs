@@ -1,0 +1,153 @@
+//! Accumulators in columns: most views count, and then a number of rows and a time are all there is.
+
+use super::{Accum, Part};
+use serde::{Deserialize, Serialize};
+
+/// A list of accumulators.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Accums {
+    rows: Vec<i64>,
+    times: Vec<i64>,
+    /// Empty while no accumulator has parts.
+    parts: Vec<Option<Box<[Part]>>>,
+}
+
+impl Accums {
+    /// An empty list with room for so many.
+    pub fn with_room(accums: usize) -> Self {
+        Accums { rows: Vec::with_capacity(accums), times: Vec::with_capacity(accums), parts: Vec::new() }
+    }
+
+    /// Gives room back that is not used, where that is much.
+    pub fn shrink(&mut self) {
+        if self.rows.capacity() / 4 * 3 > self.rows.len() {
+            self.rows.shrink_to_fit();
+            self.times.shrink_to_fit();
+            self.parts.shrink_to_fit();
+        }
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The time of each.
+    pub fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    /// Appends one.
+    #[inline]
+    pub fn push(&mut self, accum: Accum) {
+        self.push_numbers(accum.rows, accum.time, accum.parts);
+    }
+
+    /// Appends one of another list, which is left without its parts.
+    #[inline]
+    pub fn push_taken(&mut self, from: &mut Accums, at: usize) {
+        let parts = from.parts.get_mut(at).and_then(Option::take);
+        self.push_numbers(from.rows[at], from.times[at], parts);
+    }
+
+    /// Appends one of another list.
+    #[inline]
+    pub fn push_copy(&mut self, from: &Accums, at: usize) {
+        let parts = from.parts.get(at).cloned().flatten();
+        self.push_numbers(from.rows[at], from.times[at], parts);
+    }
+
+    #[inline]
+    fn push_numbers(&mut self, rows: i64, time: i64, parts: Option<Box<[Part]>>) {
+        if parts.is_some() && self.parts.is_empty() {
+            self.parts.reserve_exact(self.rows.capacity());
+            self.parts.resize(self.rows.len(), None);
+        }
+        if parts.is_some() || !self.parts.is_empty() {
+            self.parts.push(parts);
+        }
+        self.rows.push(rows);
+        self.times.push(time);
+    }
+
+    /// A copy of one.
+    pub fn get(&self, at: usize) -> Accum {
+        Accum { rows: self.rows[at], time: self.times[at], parts: self.parts.get(at).cloned().flatten() }
+    }
+
+    /// One, which is left without its parts.
+    pub fn take(&mut self, at: usize) -> Accum {
+        let parts = self.parts.get_mut(at).and_then(Option::take);
+        Accum { rows: self.rows[at], time: self.times[at], parts }
+    }
+
+    /// Adds a row of this time to one. Returns its parts, to which the row's arguments are to be added.
+    #[inline]
+    pub fn add_row(&mut self, at: usize, time: i64) -> Option<&mut [Part]> {
+        self.rows[at] += 1;
+        self.times[at] = self.times[at].max(time);
+        self.parts.get_mut(at).and_then(Option::as_deref_mut)
+    }
+
+    /// Adds one of another list to the last one.
+    #[inline]
+    pub fn add_to_last(&mut self, from: &Accums, at: usize) {
+        let Some(last) = self.rows.len().checked_sub(1) else { return };
+        if self.rows[last] == Accum::DEAD || from.rows[at] == Accum::DEAD {
+            self.rows[last] = Accum::DEAD;
+            self.times[last] = i64::MIN;
+            if let Some(parts) = self.parts.get_mut(last) {
+                *parts = None;
+            }
+            return;
+        }
+        self.rows[last] += from.rows[at];
+        self.times[last] = self.times[last].max(from.times[at]);
+        if let (Some(Some(parts)), Some(Some(others))) = (self.parts.get_mut(last), from.parts.get(at)) {
+            Part::merge_all(parts, others);
+        }
+    }
+
+    /// Adds one to an accumulator.
+    pub fn add_onto(&self, at: usize, sum: &mut Accum) {
+        sum.add(self.rows[at], self.times[at], self.parts.get(at).and_then(Option::as_deref));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list is what its accumulators are, one by one.
+    #[test]
+    fn lists_hold_accumulators_with_and_without_parts() {
+        let plain = Accum { rows: 2, time: 7, parts: None };
+        let parted = Accum { rows: 3, time: 5, parts: Some([Part::Whole(4)].into()) };
+        let all = [plain.clone(), parted.clone(), Accum::dead(), plain];
+        let mut list = Accums::default();
+        all.iter().cloned().for_each(|accum| list.push(accum));
+        assert_eq!((0..list.len()).map(|i| list.get(i)).collect::<Vec<_>>(), all);
+
+        for (a, left) in all.iter().enumerate() {
+            for (b, right) in all.iter().enumerate() {
+                let mut expected = left.clone();
+                expected.add(right.rows, right.time, right.parts.as_deref());
+                let (mut sum, mut last) = (list.get(a), Accums::default());
+                list.add_onto(b, &mut sum);
+                last.push_copy(&list, a);
+                last.add_to_last(&list, b);
+                assert_eq!((sum, last.get(0)), (expected.clone(), expected));
+            }
+        }
+        let mut taken = Accums::default();
+        taken.push_taken(&mut list, 1);
+        assert_eq!(taken.get(0), parted);
+        assert_eq!(list.take(1), Accum { parts: None, ..parted });
+    }
+}
