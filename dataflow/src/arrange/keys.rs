@@ -81,36 +81,61 @@ impl PackedKeys {
     }
 }
 
-/// A key's place in one of several lists, beside the key's first bytes: lists are put in order without looking at
-/// the keys themselves, where their first bytes differ.
-#[derive(Clone, Copy)]
+/// A key's place in one of several lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    head: Head,
     /// The list.
     pub list: u32,
     /// The place in the list.
     pub at: u32,
-}
-
-impl Place {
-    /// False when the keys differ in their first bytes; true tells nothing.
-    #[inline]
-    pub fn same(&self, other: &Place) -> bool {
-        self.head == other.head
-    }
+    /// It is the same key as the one before.
+    pub again: bool,
 }
 
 /// The keys of all lists in ascending order; equal keys in the order in which they stand.
+///
+/// Keys that share their first bytes are told apart by the next ones, which are looked up once for each key and not once
+/// for each comparison: the keys themselves are far apart in memory.
 pub fn in_order(lists: &[&PackedKeys]) -> Vec<Place> {
-    let mut places = Vec::with_capacity(lists.iter().map(|l| l.len()).sum());
+    let mut headed = Vec::with_capacity(lists.iter().map(|l| l.len()).sum());
     for (list, keys) in (0..).zip(lists) {
-        places.extend((0..).zip(keys.iter()).map(|(at, key)| Place { head: Head::of(key), list, at }));
+        headed.extend((0..).zip(keys.iter()).map(|(at, key)| Headed { head: Head::of(key), list, at }));
     }
-    let key = |p: &Place| lists[p.list as usize].get(p.at as usize);
-    places.sort_unstable_by(|a, b| {
-        (a.head.cmp(&b.head)).then_with(|| key(a).cmp(key(b)).then((a.list, a.at).cmp(&(b.list, b.at))))
-    });
+    let mut places = Vec::with_capacity(headed.len());
+    sort(lists, &mut headed, 0, &mut places);
     places
+}
+
+struct Headed {
+    /// Of the key behind the bytes that are known to be the same.
+    head: Head,
+    list: u32,
+    at: u32,
+}
+
+/// Keys that are the same so far are compared as a whole.
+const DEEP: usize = 64;
+
+/// Puts keys in order whose first `depth` bytes are the same.
+fn sort(lists: &[&PackedKeys], headed: &mut [Headed], depth: usize, places: &mut Vec<Place>) {
+    let key = |h: &Headed| lists[h.list as usize].get(h.at as usize);
+    headed.sort_unstable_by_key(|h| h.head);
+    for same in headed.chunk_by_mut(|a, b| a.head == b.head) {
+        let behind = depth + size_of::<Head>();
+        if let [one] = same {
+            places.push(Place { list: one.list, at: one.at, again: false });
+        } else if behind < DEEP && same.iter().any(|h| key(h).len() > behind) {
+            same.iter_mut().for_each(|h| h.head = Head::of(key(h).get(behind..).unwrap_or_default()));
+            sort(lists, same, behind, places);
+        } else {
+            same.sort_unstable_by(|a, b| key(a).cmp(key(b)).then((a.list, a.at).cmp(&(b.list, b.at))));
+            let mut before = None;
+            for h in &*same {
+                places.push(Place { list: h.list, at: h.at, again: before == Some(key(h)) });
+                before = Some(key(h));
+            }
+        }
+    }
 }
 
 /// A key's first 16 bytes, as a number whose order is the bytes' order. Keys with the same head may differ.
@@ -143,8 +168,14 @@ mod tests {
     proptest! {
         #[test]
         fn lists_are_put_in_order(
-            lists in prop::collection::vec(prop::collection::vec(prop::collection::vec(0u8..2, 0..20), 0..20), 0..4)
+            lists in prop::collection::vec(
+                prop::collection::vec((0..6usize, prop::collection::vec(0u8..2, 0..6)), 0..20),
+                0..4,
+            )
         ) {
+            // Keys that differ early and late.
+            let long = |(same, rest): &(usize, Vec<u8>)| [vec![0; 15 * same], rest.clone()].concat();
+            let lists: Vec<Vec<Vec<u8>>> = lists.iter().map(|list| list.iter().map(long).collect()).collect();
             let packed: Vec<PackedKeys> = lists
                 .iter()
                 .map(|list| {
@@ -162,7 +193,10 @@ mod tests {
             let places = in_order(&packed);
             let found: Vec<(&[u8], u32, u32)> =
                 places.iter().map(|p| (packed[p.list as usize].get(p.at as usize), p.list, p.at)).collect();
-            prop_assert_eq!(found, expected);
+            prop_assert_eq!(&found, &expected);
+            for (i, place) in places.iter().enumerate() {
+                prop_assert_eq!(place.again, i > 0 && found[i - 1].0 == found[i].0);
+            }
         }
     }
 }

@@ -255,9 +255,7 @@ impl Kept {
             });
             let run = &mut runs[known].1;
             run.push_taken(key, &mut accums[list], at);
-            while let Some(more) =
-                places.next_if(|p| p.same(&first) && keys[p.list as usize].get(p.at as usize) == key)
-            {
+            while let Some(more) = places.next_if(|p| p.again) {
                 run.add_to_last(&accums[more.list as usize], more.at as usize);
             }
             if self.listening {
@@ -377,7 +375,7 @@ impl Kept {
         let arrivals = places.iter().map(|p| {
             let (list, at) = (p.list as usize, p.at as usize);
             let (start, close) = parcels[list].sessions[at];
-            Arrival { group: keys[list].get(at), start, close, accum: accums[list].take(at) }
+            Arrival { group: keys[list].get(at), again: p.again, start, close, accum: accums[list].take(at) }
         });
         let outcome = sessions::apply(&mut self.store, arrivals, gap, epoch, self.listening);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);

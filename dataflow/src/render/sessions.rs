@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 pub struct Arrival<'a> {
     /// The group's packed key.
     pub group: &'a [u8],
+    /// It is the same group as the one before.
+    pub again: bool,
     /// Time of the first row; the last one's is the accumulator's time.
     pub start: i64,
     /// Sessions that ended before this time do not count any more; `i64::MIN`: all count.
@@ -95,7 +97,7 @@ pub fn apply<'a>(
         while let Some(a) = arrival {
             stored.load(group, &a, gap, &mut near, &mut key);
             outcome.late += join(&mut near, a, gap);
-            arrival = arrivals.next_if(|a| a.group == group);
+            arrival = arrivals.next_if(|a| a.again);
         }
         // The latest first: in order of their stored keys.
         for session in near.iter().rev() {
