@@ -196,8 +196,8 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arrange::Store;
     use crate::arrange::Run;
+    use crate::arrange::Store;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

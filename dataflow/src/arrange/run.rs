@@ -23,11 +23,7 @@ enum Epochs {
 impl Run {
     /// An empty run of this epoch, with room for so many updates, whose keys have so many bytes together.
     pub fn new(epoch: u64, updates: usize, bytes: usize) -> Self {
-        Run {
-            keys: PackedKeys::with_room(bytes),
-            accums: Accums::with_room(updates),
-            epochs: Epochs::One(epoch),
-        }
+        Run { keys: PackedKeys::with_room(bytes), accums: Accums::with_room(updates), epochs: Epochs::One(epoch) }
     }
 
     /// Adds an update of the run's epoch. Keys must ascend.

@@ -10,11 +10,11 @@
 //! Every update carries its epoch, so the store can be read as of any epoch that is not older than
 //! [`Store::compact`] said.
 
+use super::Accum;
 use super::reader::Reader;
 use super::run::Run;
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use differential_dataflow::trace::{Description, Span, Trace, TraceReader};
-use super::Accum;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use timely::dataflow::operators::generic::OperatorInfo;

@@ -451,7 +451,14 @@ impl Combiner {
 impl Parcel {
     /// An empty one.
     pub fn new(target: u64, order: (u32, u64), stream_time: i64) -> Self {
-        Parcel { target, order, stream_time, keys: PackedKeys::default(), accums: Accums::default(), sessions: Vec::new() }
+        Parcel {
+            target,
+            order,
+            stream_time,
+            keys: PackedKeys::default(),
+            accums: Accums::default(),
+            sessions: Vec::new(),
+        }
     }
 }
 

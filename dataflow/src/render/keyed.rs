@@ -371,12 +371,13 @@ impl Kept {
     fn apply_sessions(&mut self, epoch: u64, mut parcels: Vec<Parcel>, gap: i64) -> (Vec<TableChange>, u64) {
         let mut accums: Vec<Accums> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
         let keys: Vec<&PackedKeys> = parcels.iter().map(|p| &p.keys).collect();
-        let places = in_order(&keys);
-        let arrivals = places.iter().map(|p| {
+        // In one go, so that the processor looks for many of them at once.
+        let arrivals = in_order(&keys).into_iter().map(|p| {
             let (list, at) = (p.list as usize, p.at as usize);
             let (start, close) = parcels[list].sessions[at];
             Arrival { group: keys[list].get(at), again: p.again, start, close, accum: accums[list].take(at) }
         });
+        let arrivals = arrivals.collect();
         let outcome = sessions::apply(&mut self.store, arrivals, gap, epoch, self.listening);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
         let changes = self.session_changes(&outcome.touched);

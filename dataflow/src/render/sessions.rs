@@ -78,26 +78,17 @@ fn read_mark(suffix: &[u8]) -> Mark {
 
 /// Applies an epoch's arrivals, which are in order of their group, and within it in order of their arrival.
 /// `tell`: what was touched is asked for.
-pub fn apply<'a>(
-    store: &mut Store,
-    arrivals: impl ExactSizeIterator<Item = Arrival<'a>>,
-    gap: i64,
-    epoch: u64,
-    tell: bool,
-) -> Outcome {
+pub fn apply(store: &mut Store, mut arrivals: Vec<Arrival<'_>>, gap: i64, epoch: u64, tell: bool) -> Outcome {
     let mut outcome = Outcome::default();
     let mut stored = Stored::new(store);
     let room = arrivals.len();
     let mut near: Vec<Touched> = Vec::new();
     let mut key: Vec<u8> = Vec::new();
-    let mut arrivals = arrivals.peekable();
-    while let Some(first) = arrivals.next() {
-        let group = first.group;
-        let mut arrival = Some(first);
-        while let Some(a) = arrival {
-            stored.load(group, &a, gap, &mut near, &mut key);
-            outcome.late += join(&mut near, a, gap);
-            arrival = arrivals.next_if(|a| a.again);
+    for arrivals in arrivals.chunk_by_mut(|_, next| next.again) {
+        let Some(group) = arrivals.first().map(|a| a.group) else { continue };
+        stored.load(group, arrivals, gap, &mut near, &mut key);
+        for arrival in arrivals {
+            outcome.late += join(&mut near, arrival, gap);
         }
         // The latest first: in order of their stored keys.
         for session in near.iter().rev() {
@@ -150,11 +141,11 @@ impl<'a> Stored<'a> {
         self.readers.first().map_or(own, |(first, ..)| own.max(*first))
     }
 
-    /// Brings the stored sessions that an arrival can touch into `near`, which is in order of starts (of those that start
-    /// alike, the last mark first). Those that are dead come too: their marks are taken.
-    fn load(&mut self, group: &[u8], arrival: &Arrival<'_>, gap: i64, near: &mut Vec<Touched>, from: &mut Vec<u8>) {
-        let low = arrival.start.saturating_sub(gap);
-        let high = arrival.accum.time.saturating_add(gap);
+    /// Brings the stored sessions that a group's arrivals can touch into `near`, which is in order of starts (of those that
+    /// start alike, the last mark first). Those that are dead come too: their marks are taken. Groups must ascend.
+    fn load(&mut self, group: &[u8], arrivals: &[Arrival<'_>], gap: i64, near: &mut Vec<Touched>, from: &mut Vec<u8>) {
+        let low = arrivals.iter().map(|a| a.start).fold(i64::MAX, i64::min).saturating_sub(gap);
+        let high = arrivals.iter().map(|a| a.accum.time).fold(i64::MIN, i64::max).saturating_add(gap);
         from.clear();
         from.extend_from_slice(group);
         push_start(from, high);
@@ -164,9 +155,6 @@ impl<'a> Stored<'a> {
             // Neither what starts too late nor what ended too early is near.
             if *stretch > top || *latest < low {
                 continue;
-            }
-            if reader.key().is_none_or(|key| key > from.as_slice()) {
-                reader.rewind();
             }
             reader.seek(from);
             while let Some(key) = reader.key() {
@@ -195,8 +183,9 @@ fn order(session: &Touched) -> (i64, Reverse<Mark>) {
 }
 
 /// Joins an arrival with the sessions near it that have not closed. Returns how many rows came too late.
-fn join(near: &mut Vec<Touched>, arrival: Arrival<'_>, gap: i64) -> u64 {
-    let Arrival { start: first, close, accum: mut joined, .. } = arrival;
+fn join(near: &mut Vec<Touched>, arrival: &mut Arrival<'_>, gap: i64) -> u64 {
+    let (first, close, mut joined) =
+        (arrival.start, arrival.close, std::mem::replace(&mut arrival.accum, Accum::dead()));
     let (low, high) = (first.saturating_sub(gap), joined.time.saturating_add(gap));
     let to = near.partition_point(|t| t.start <= high);
     let too_early = |t: &Touched| !t.covered && t.after.as_ref().is_some_and(|a| a.time < low);
