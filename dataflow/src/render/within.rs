@@ -16,7 +16,8 @@
 //!
 //! Kept rows lie in a [`Store`] under key, side and time, so a row reads no more than what is in its window, and a stretch
 //! of time is dropped when it is over. Open rows are also held in memory, by the time at which they close.
-//! What a worker joins goes to the worker of the partition of the row that came last, and there in order.
+//! What a worker joins goes to the worker of the partition of the row that came last, and there in order: of an epoch, or
+//! where each side waits for the other, of the whole input.
 
 use super::SharedReports;
 use super::arrivals::{Arrival, Arrivals};
@@ -80,6 +81,16 @@ struct Joined {
     n: u32,
     value: Box<[u8]>,
     time: i64,
+}
+
+/// What a worker has joined, for the worker where these rows are put in order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Released {
+    home: u64,
+    worker: u64,
+    /// This worker has brought all rows whose clock is before this one.
+    upto: i64,
+    rows: Vec<Joined>,
 }
 
 /// A row that has found nothing yet.
@@ -161,7 +172,8 @@ pub fn render<'scope>(
         waiting: Vec::new(),
     };
     let (name, view, reports) = (format!("Meet {}", join.name), view.to_owned(), reports.clone());
-    let joined = left.binary_frontier::<_, CapacityContainerBuilder<Vec<Joined>>, _, _, _, _>(
+    let (worker, peers) = (left.scope().index() as u64, left.scope().peers());
+    let joined = left.binary_frontier::<_, CapacityContainerBuilder<Vec<Released>>, _, _, _, _>(
         right,
         Exchange::new(|a: &Arrivals| a.target),
         Exchange::new(|a: &Arrivals| a.target),
@@ -184,14 +196,16 @@ pub fn render<'scope>(
                 while let Some((capability, arrivals)) = waiting.next(Some(open)) {
                     meeting.take(arrivals);
                     if !wait {
-                        output.session(&capability).give_iterator(meeting.release(Upto::ALL).into_iter());
+                        let rows = meeting.release(Upto::ALL);
+                        output.session(&capability).give_iterator(released(rows, worker, peers, i64::MAX));
                     }
                     held = Some(capability);
                 }
                 if let Some(capability) = held.as_mut().filter(|_| wait) {
                     let upto = meeting.upto(fronts.map(|f| f.is_none()));
                     if upto != last {
-                        output.session(&capability).give_iterator(meeting.release(upto).into_iter());
+                        let rows = meeting.release(upto);
+                        output.session(&capability).give_iterator(released(rows, worker, peers, upto.clock));
                         last = upto;
                     }
                     if open < u64::MAX {
@@ -209,28 +223,87 @@ pub fn render<'scope>(
             }
         },
     );
-    gather(joined, join.schema())
+    if wait { in_order(joined, join.schema(), peers) } else { gather(joined, join.schema()) }
 }
 
-/// Rows of an epoch as batches, one a partition, in order.
-fn gather(joined: Flow<'_, Joined>, schema: Schema) -> Flow<'_, Batch> {
-    let mut sequences: HashMap<u32, u64> = HashMap::new();
+/// Rows for all workers, each of which is told how far they go.
+fn released(rows: Vec<Joined>, worker: u64, peers: usize, upto: i64) -> impl Iterator<Item = Released> {
+    let mut all: Vec<Released> =
+        (0..peers as u64).map(|home| Released { home, worker, upto, rows: Vec::new() }).collect();
+    for row in rows {
+        if let Some(released) = all.get_mut(row.home as usize) {
+            released.rows.push(row);
+        }
+    }
+    all.into_iter()
+}
+
+/// The next number of each partition's batches.
+type Sequences = HashMap<u32, u64>;
+
+/// Rows as batches, one a partition, in order.
+fn batches(mut rows: Vec<Joined>, schema: &Schema, sequences: &mut Sequences) -> Vec<Batch> {
+    rows.sort_by(|a, b| (a.partition, a.order, &a.key, a.n).cmp(&(b.partition, b.order, &b.key, b.n)));
+    let partitions = rows.chunk_by(|a, b| a.partition == b.partition);
+    partitions
+        .filter_map(|rows| {
+            let partition = rows.first()?.partition;
+            let next = sequences.entry(partition).or_default();
+            let origin = Origin { partition, sequence: *next };
+            *next += 1;
+            Some(batch(schema, rows, origin))
+        })
+        .collect()
+}
+
+/// Rows of an epoch in order.
+fn gather(joined: Flow<'_, Released>, schema: Schema) -> Flow<'_, Batch> {
+    let mut sequences = Sequences::new();
     by_epoch(
         joined,
         "In order",
-        |j: &Joined| j.home,
-        move |mut rows| {
-            rows.sort_by(|a, b| (a.partition, a.order, &a.key, a.n).cmp(&(b.partition, b.order, &b.key, b.n)));
-            let partitions = rows.chunk_by(|a, b| a.partition == b.partition);
-            partitions
-                .filter_map(|rows| {
-                    let partition = rows.first()?.partition;
-                    let next = sequences.entry(partition).or_default();
-                    let origin = Origin { partition, sequence: *next };
-                    *next += 1;
-                    Some(batch(&schema, rows, origin))
-                })
-                .collect()
+        |r: &Released| r.home,
+        move |released| batches(released.into_iter().flat_map(|r| r.rows).collect(), &schema, &mut sequences),
+    )
+}
+
+/// Rows in the order of their clocks, whatever the epochs in which workers bring them: a row waits until all workers have
+/// brought those before it.
+fn in_order(joined: Flow<'_, Released>, schema: Schema, peers: usize) -> Flow<'_, Batch> {
+    joined.unary_frontier::<CapacityContainerBuilder<Vec<Batch>>, _, _, _>(
+        Exchange::new(|r: &Released| r.home),
+        "In order",
+        move |_, _| {
+            let mut sequences = Sequences::new();
+            let mut reached: HashMap<u64, i64> = HashMap::new();
+            let mut waiting: Vec<Joined> = Vec::new();
+            let mut held: Option<Capability<u64>> = None;
+            move |(input, frontier), output| {
+                input.for_each(|time, data| {
+                    for Released { worker, upto, rows, .. } in data.drain(..) {
+                        reached.insert(worker, upto);
+                        waiting.extend(rows);
+                    }
+                    if held.is_none() {
+                        held = time.retain_least(0);
+                    }
+                });
+                let Some(capability) = held.as_mut() else { return };
+                let open = frontier.frontier().first().copied();
+                let upto = match open {
+                    Some(_) if reached.len() < peers => i64::MIN,
+                    Some(_) => reached.values().copied().min().unwrap_or(i64::MIN),
+                    None => i64::MAX,
+                };
+                let (ready, later) = std::mem::take(&mut waiting).into_iter().partition(|row| row.order.0 < upto);
+                waiting = later;
+                let ready = batches(ready, &schema, &mut sequences);
+                output.session(&capability).give_iterator(ready.into_iter());
+                match open {
+                    Some(open) if !waiting.is_empty() => capability.downgrade(&open.max(*capability.time())),
+                    _ => held = None,
+                }
+            }
         },
     )
 }

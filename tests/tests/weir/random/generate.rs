@@ -2,7 +2,7 @@
 //!
 //! What is left out, because it has no single answer: a stream joined with a table that a stream feeds (what it finds
 //! depends on when it comes), sessions with late records over several partitions, GRACE PERIOD of streams joined over
-//! several partitions, what is late among the rows of joined streams, DOUBLE as a key.
+//! several partitions, DOUBLE as a key.
 
 use super::expr::{Expr, Kind, Type, Value};
 use super::phrase::reads_a_column;
@@ -25,8 +25,6 @@ struct Known {
     /// Its rows may have no value at all.
     tombstones: bool,
     partitions: usize,
-    /// Rows of joined streams: those of one partition have no order that all shapes share.
-    loose: bool,
 }
 
 /// A generator.
@@ -88,7 +86,7 @@ impl Generator {
         let topic = Topic { name: name.to_lowercase(), partitions: records, timestamp };
         let relation = Relation { name, table, columns, made: Made::Declared(topic), empty_groups: None };
         let tombstones = !table && timestamp.is_none();
-        self.made.push(Known { relation, windowed: false, settled: table, tombstones, partitions, loose: false });
+        self.made.push(Known { relation, windowed: false, settled: table, tombstones, partitions });
     }
 
     /// One of those that fit.
@@ -167,20 +165,18 @@ impl Generator {
             return None;
         }
         let (left, place) = self.random.pick(&fits);
-        let loose = from.loose || right.loose;
         let how = match (table, left) {
             (true, 0) => How::Primary,
             (true, _) => How::Foreign,
             (false, _) => {
                 // Over several partitions what is late has no single answer.
-                let grace = from.partitions == 1 && right.partitions == 1 && !loose && self.chance(70);
+                let grace = from.partitions == 1 && right.partitions == 1 && self.chance(70);
                 let grace = grace.then(|| self.random.pick(&[0, 1000, 5000, 20_000]));
                 How::Within { before: self.number(0, 8) * 1000, after: self.number(0, 8) * 1000, grace }
             }
         };
         let outer = match how {
             How::Foreign => self.random.pick(&[Outer::Neither, Outer::Left]),
-            _ if loose => Outer::Neither,
             _ => self.random.pick(&[Outer::Neither, Outer::Left, Outer::Right, Outer::Both]),
         };
         let on =
@@ -190,7 +186,6 @@ impl Generator {
         scope.extend(right_columns.iter().map(|c| (format!("R.{}", c.name), c.ty)));
         from.settled &= right.settled;
         from.tombstones = false;
-        from.loose = !table;
         from.partitions = from.partitions.max(right.partitions);
         Some(Pair { right: right.relation.name, outer, on, widths, how })
     }
@@ -281,7 +276,7 @@ impl Generator {
             let at = from.relation.keys();
             by.push(Expr::new(Kind::Column(at, scope[at].0.clone()), scope[at].1));
         }
-        let window = if of_table || self.chance(25) { None } else { Some(self.window(from.partitions, from.loose)) };
+        let window = if of_table || self.chance(25) { None } else { Some(self.window(from.partitions)) };
         let mut calls = vec![Call { name: "COUNT", arg: None, ty: Type::Bigint }];
         for _ in 0..self.random.below(4) {
             let call = self.call(&scope, of_table);
@@ -326,7 +321,7 @@ impl Generator {
         let view = View { from: from.relation.name.clone(), pair, joins, filter, partition_by: None, group, items };
         let name = self.name("A");
         let relation = Relation { name, table: true, columns, made: Made::View(Box::new(view)), empty_groups };
-        Known { relation, windowed, settled: of_table && from.settled, tombstones: false, partitions: 1, loose: false }
+        Known { relation, windowed, settled: of_table && from.settled, tombstones: false, partitions: 1 }
     }
 
     fn call(&mut self, scope: &Scope, of_table: bool) -> Call {
@@ -376,7 +371,7 @@ impl Generator {
         }
     }
 
-    fn window(&mut self, partitions: usize, loose: bool) -> Window {
+    fn window(&mut self, partitions: usize) -> Window {
         let kind = match self.random.below(3) {
             0 => WindowKind::Tumbling(self.number(1, 20) * 1000),
             1 => {
@@ -386,7 +381,7 @@ impl Generator {
             _ => WindowKind::Session(self.number(0, 8) * 1000 + 1),
         };
         let mut window = Window { kind, grace: None, retention: None };
-        let order_matters = loose || matches!(kind, WindowKind::Session(_)) && partitions > 1;
+        let order_matters = matches!(kind, WindowKind::Session(_)) && partitions > 1;
         if !order_matters && self.chance(80) {
             window.grace = Some(self.random.pick(&[0, 0, 1000, 5000, 20_000]));
             if self.chance(50) {
