@@ -145,7 +145,7 @@ mod tests {
             let seen = Rc::new(RefCell::new(Vec::new()));
             let seeing = Rc::clone(&seen);
             let mut inlet = worker.dataflow::<u64, _, _>(|scope| {
-                let (inlet, pieces) = Inlet::new(scope, 1);
+                let (inlet, pieces) = Inlet::new(scope, 0);
                 collect(pieces, Some(Box::new(move |batch| seeing.borrow_mut().push(batch))));
                 inlet
             });
@@ -169,6 +169,6 @@ mod tests {
                 format!("{lower}..{upper} {:?}", rows.iter().map(|r| &r.value).collect::<Vec<_>>())
             })
             .collect();
-        assert_eq!(told, ["1..3 [Some([Int(20)])]", "3..4 [Some([Int(30)])]"]);
+        assert_eq!(told, ["0..3 [Some([Int(20)])]", "3..4 [Some([Int(30)])]"]);
     }
 }
