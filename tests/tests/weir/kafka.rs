@@ -86,16 +86,24 @@ impl Broker {
         self.producer.flush(LIMIT).context("records are still not written")
     }
 
-    /// All records of a topic, partition by partition.
-    pub(crate) fn read(&self, topic: &str) -> Result<Vec<Record>> {
-        let consumer: BaseConsumer = ClientConfig::new()
+    fn consumer(&self) -> Result<BaseConsumer> {
+        Ok(ClientConfig::new()
             .set("bootstrap.servers", &self.address)
             .set("group.id", "weir-tests")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
-            .create()?;
-        let metadata = consumer.fetch_metadata(Some(topic), LIMIT)?;
-        let partitions = metadata.topics().first().map(|t| t.partitions().len()).unwrap_or_default();
+            .create()?)
+    }
+
+    /// How many partitions a topic has.
+    pub(crate) fn partitions(&self, topic: &str) -> Result<usize> {
+        let metadata = self.consumer()?.fetch_metadata(Some(topic), LIMIT)?;
+        Ok(metadata.topics().first().map(|t| t.partitions().len()).unwrap_or_default())
+    }
+
+    /// All records of a topic, partition by partition.
+    pub(crate) fn read(&self, topic: &str) -> Result<Vec<Record>> {
+        let (consumer, partitions) = (self.consumer()?, self.partitions(topic)?);
         let mut records = Vec::new();
         for partition in 0..i32::try_from(partitions)? {
             let (low, high) = consumer.fetch_watermarks(topic, partition, LIMIT)?;
