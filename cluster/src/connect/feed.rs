@@ -44,6 +44,12 @@ pub(crate) struct Setting {
     pub(crate) generation: u32,
 }
 
+impl Setting {
+    fn subscribe(&self, followed: &Followed) -> Subscription {
+        self.workers.subscribe(&followed.input, true)
+    }
+}
+
 /// What a feed follows, as the catalog has it.
 pub(crate) struct Followed {
     /// The view or declared source.
@@ -83,8 +89,11 @@ struct Shared {
 }
 
 impl Feed {
-    /// Starts one; `first` is a subscription to begin with.
+    /// Starts one; `first` is a subscription to begin with. Without it one is made at once when what is followed is
+    /// there, before any command that whoever started the feed gives afterwards: what they bring comes as changes.
     pub(crate) fn start(setting: Setting, find: Find, make: Make, first: Option<Subscription>) -> Self {
+        let subscribe = || find(&setting.catalog.borrow()).map(|followed| setting.subscribe(&followed));
+        let first = first.or_else(subscribe);
         let (orders, received) = watch::channel(Orders::default());
         let shared = Arc::default();
         let task = Task { setting, find, make, orders: received, shared: Arc::clone(&shared), counted: None };
@@ -134,7 +143,7 @@ impl Task {
     async fn run(mut self, mut first: Option<Subscription>) {
         loop {
             let Some(followed) = self.wait_for_it().await else { return };
-            let subscription = first.take().unwrap_or_else(|| self.setting.workers.subscribe(&followed.input, true));
+            let subscription = first.take().unwrap_or_else(|| self.setting.subscribe(&followed));
             match (self.make)(&followed, self.on_rejected()) {
                 Ok(delivery) => {
                     if self.orders.borrow().paused {

@@ -88,8 +88,8 @@ fn map<'scope, A: Clone + 'static>(
 }
 
 /// Brings all workers' rows to worker 0, and gives each closed epoch with rows, and each stretch without, to `deliver`
-/// there.
-pub fn collect(pieces: Flow<'_, Piece>, mut deliver: Option<Deliver>) {
+/// there. `first`: the epoch of a table's snapshot, in which what was on its way then also comes; of a row, the last.
+pub fn collect(pieces: Flow<'_, Piece>, first: Option<u64>, mut deliver: Option<Deliver>) {
     let mut lower = 0;
     let mut waiting: BTreeMap<u64, Vec<Piece>> = BTreeMap::new();
     pieces.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
@@ -121,7 +121,11 @@ pub fn collect(pieces: Flow<'_, Piece>, mut deliver: Option<Deliver>) {
                     let single = pieces.len() == 1;
                     let stream = pieces.iter().any(|p| p.order != (0, 0));
                     let mut rows: Vec<Row> = pieces.into_iter().flat_map(|p| p.rows).collect();
-                    if !single && !stream {
+                    if first == Some(epoch) {
+                        rows.reverse();
+                        rows.sort_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
+                        rows.dedup_by(|a, b| a.key == b.key && a.window == b.window);
+                    } else if !single && !stream {
                         rows.sort_by(|a, b| a.key.cmp(&b.key));
                     }
                     hand_over(epoch + 1, rows);
@@ -139,36 +143,44 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    #[test]
-    fn epochs_that_close_at_once_are_batches_of_their_own() {
-        let batches = timely::execute_directly(|worker| {
+    /// What is delivered of values of one row at these epochs, to a subscription from the epoch `at`.
+    fn delivered(at: u64, values: &'static [(u64, i32)]) -> Vec<String> {
+        let batches = timely::execute_directly(move |worker| {
             let seen = Rc::new(RefCell::new(Vec::new()));
             let seeing = Rc::clone(&seen);
             let mut inlet = worker.dataflow::<u64, _, _>(|scope| {
-                let (inlet, pieces) = Inlet::new(scope, 0);
-                collect(pieces, Some(Box::new(move |batch| seeing.borrow_mut().push(batch))));
+                let (inlet, pieces) = Inlet::new(scope, at);
+                collect(pieces, Some(at), Some(Box::new(move |batch| seeing.borrow_mut().push(batch))));
                 inlet
             });
-            let piece = |value| {
-                let row = Row { key: vec![Value::Int(1)], window: None, value: Some(vec![Value::Int(value)]), time: 0 };
-                Piece { order: (0, 0), rows: vec![row] }
-            };
-            inlet.send(3, piece(30));
-            inlet.send(2, piece(20));
+            inlet.begin();
+            for (epoch, value) in values {
+                let value = Some(vec![Value::Int(*value)]);
+                let row = Row { key: vec![Value::Int(1)], window: None, value, time: 0 };
+                inlet.send(*epoch, Piece { order: (0, 0), rows: vec![row] });
+            }
             // Nothing runs in between, as on a machine that stands still.
             inlet.advance(7);
             for _ in 0..10 {
                 worker.step();
             }
-            seen.borrow_mut().drain(..).map(|b: ChangeBatch| (b.lower, b.upper, b.rows)).collect::<Vec<_>>()
+            seen.borrow_mut().drain(..).collect::<Vec<ChangeBatch>>()
         });
-        let told: Vec<String> = batches
-            .into_iter()
-            .filter(|(_, _, rows)| !rows.is_empty())
-            .map(|(lower, upper, rows)| {
-                format!("{lower}..{upper} {:?}", rows.iter().map(|r| &r.value).collect::<Vec<_>>())
-            })
-            .collect();
-        assert_eq!(told, ["0..3 [Some([Int(20)])]", "3..4 [Some([Int(30)])]"]);
+        let with_rows = batches.into_iter().filter(|batch| !batch.rows.is_empty());
+        let tell = |batch: ChangeBatch| {
+            let values: Vec<_> = batch.rows.iter().flat_map(|row| row.value.iter().flatten()).collect();
+            format!("{}..{} {values:?}", batch.lower, batch.upper)
+        };
+        with_rows.map(tell).collect()
+    }
+
+    #[test]
+    fn epochs_that_close_at_once_are_batches_of_their_own() {
+        assert_eq!(delivered(0, &[(3, 30), (2, 20)]), ["0..3 [Int(20)]", "3..4 [Int(30)]"]);
+    }
+
+    #[test]
+    fn what_was_on_its_way_comes_once() {
+        assert_eq!(delivered(5, &[(2, 20), (3, 30), (6, 60)]), ["0..6 [Int(30)]", "6..7 [Int(60)]"]);
     }
 }

@@ -29,6 +29,8 @@ impl Search {
         loop {
             let hits = answer["hits"]["hits"].as_array().context("no hits in a search's answer")?;
             if hits.is_empty() {
+                let id = answer["_scroll_id"].as_str().context("no scroll id")?;
+                http::delete(&format!("{}/_search/scroll/{id}", self.url))?.ok()?;
                 return Ok(documents);
             }
             for hit in hits {
