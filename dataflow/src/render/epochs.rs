@@ -22,6 +22,11 @@ impl<A> Waiting<A> {
         self.0.entry(*capability.time()).or_insert_with(|| (capability, Vec::new())).1.append(items);
     }
 
+    /// No epoch has items.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The items of the first epoch, when it is before the first open one (`None`: all have closed).
     pub fn next(&mut self, open: Option<u64>) -> Option<(Capability<u64>, Vec<A>)> {
         let first = self.0.first_entry().filter(|e| open.is_none_or(|open| *e.key() < open))?;

@@ -202,7 +202,8 @@ pub fn render<'scope>(
                     held = Some(capability);
                 }
                 if let Some(capability) = held.as_mut().filter(|_| wait) {
-                    let upto = meeting.upto(fronts.map(|f| f.is_none()));
+                    // A side that has ended may have brought what the other one's epochs hold back here.
+                    let upto = meeting.upto(fronts.map(|f| f.is_none() && waiting.is_empty()));
                     if upto != last {
                         let rows = meeting.release(upto);
                         output.session(&capability).give_iterator(released(rows, worker, peers, upto.clock));
