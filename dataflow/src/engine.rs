@@ -311,8 +311,7 @@ impl Engine {
         let (schema, table) = (source.schema.clone(), source.kept.is_some());
         let dataflow = worker.next_dataflow_index();
         let rekeyed = self.rekeyed.contains(input);
-        // Changes that are kept come each at its own epoch.
-        let (at, first) = if self.options.keep_changes { (0, None) } else { (at, Some(at)) };
+        let first = (!self.options.keep_changes).then_some(at);
         let port = worker.dataflow_named::<u64, _, _>(name, |scope| {
             if table {
                 let (inlet, changes) = Inlet::new(scope, at);

@@ -76,15 +76,18 @@ impl Intake {
     }
 
     async fn install(&self, number: &mut u64, view: &View, session: &Session) -> Result<Body, String> {
+        let shape = match self.settings().output_topics {
+            true => Some(self.output_shape(view).await?),
+            false => None,
+        };
         self.end_output(&view.name).await;
         let mut commands = Vec::new();
         if self.catalog().get(&view.name).is_some() {
             commands.push(Command::Drop(view.name.clone()));
         }
         commands.push(Command::Install { view: view.clone(), offset: session.offset() });
-        if self.settings().output_topics {
+        if let Some(shape) = shape {
             let (subscription, subscribe) = self.workers().subscription(&view.name, true);
-            let shape = self.output_shape(view).await;
             let setting = self.output_setting(&view.name);
             if let Some(output) = self.topics().begin_output(view, shape, subscription, setting) {
                 commands.push(subscribe);
@@ -98,16 +101,16 @@ impl Intake {
     }
 
     /// Partitions and replicas of a view's topic: those of the topic that it comes from, through other views.
-    async fn output_shape(&self, view: &View) -> (u32, u16) {
+    async fn output_shape(&self, view: &View) -> Result<(u32, u16), String> {
         let catalog = self.catalog();
         let mut input = view.inputs().first().copied().unwrap_or_default();
         loop {
             match catalog.get(input).map(|e| &e.relation) {
                 Some(Relation::View(view)) => input = view.inputs().first().copied().unwrap_or_default(),
                 Some(Relation::Source(source)) => {
-                    return self.topics().shape(&source.topic.topic).await.unwrap_or((1, 1));
+                    return Ok(self.topics().shape(&source.topic.topic).await?.unwrap_or((1, 1)));
                 }
-                None => return (1, 1),
+                None => return Ok((1, 1)),
             }
         }
     }

@@ -98,7 +98,7 @@ impl Intake {
         let (name, topic) = (entry.name(), entry.topic());
         let own = entry.view().filter(|_| !entry.terminated);
         let (partitions, replication) = match extended {
-            true => self.topics().shape(&topic.topic).await.unwrap_or_default(),
+            true => self.topics().shape(&topic.topic).await.ok().flatten().unwrap_or_default(),
             false => Default::default(),
         };
         let (statistics, error_stats) = match extended {

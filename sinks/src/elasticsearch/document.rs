@@ -3,8 +3,8 @@
 //! A document holds the value columns and nothing else, as ksqlDB writes them to a topic. Its id is made of what makes
 //! the row what it is, so that the same row sent twice is the same document:
 //!
-//! - changelog (`key.ignore=true`): `VIEW+key@window+generation.epoch`, in a stream with the row's number in its batch;
-//!   the operation is `create`, and "already there" means done.
+//! - changelog (`key.ignore=true`): `VIEW+key@window+generation.epoch.number`, with the row's number in its batch; the
+//!   operation is `create`, and "already there" means done.
 //! - present rows (`key.ignore=false`): `key@window`; `index` or `delete`, with the epoch as the document's version, so
 //!   that a request which was given up on and is carried out late changes nothing any more.
 
@@ -62,10 +62,7 @@ pub(super) fn operation(target: &Target, style: Style, row: &Row, upper: u64, nu
             id.push_str(&target.view);
             id.push('+');
             push_key(&mut id, target, row);
-            let _ = write!(id, "+{}.{upper}", target.generation);
-            if !target.table {
-                let _ = write!(id, ".{number}");
-            }
+            let _ = write!(id, "+{}.{upper}.{number}", target.generation);
         }
         Documents::Rows if row.key.iter().all(Value::is_null) => return Outcome::NoKey(body.unwrap_or_default()),
         Documents::Rows => push_key(&mut id, target, row),
@@ -197,7 +194,7 @@ mod tests {
             CHANGES,
             &row(vec![Value::Int(404)], true, true),
             expect![[r#"
-            {"create":{"_id":"V+404@60000+7.42"}}
+            {"create":{"_id":"V+404@60000+7.42.3"}}
             {"EVENT_TS":1,"quoted \"é\"":null}
         "#]],
         );
@@ -225,7 +222,7 @@ mod tests {
             upsert,
             &row(vec![Value::Int(404)], true, true),
             expect![[r#"
-            {"update":{"_id":"V+404@60000+7.42"}}
+            {"update":{"_id":"V+404@60000+7.42.3"}}
             {"doc":{"EVENT_TS":1,"quoted \"é\"":null},"doc_as_upsert":true}
         "#]],
         );

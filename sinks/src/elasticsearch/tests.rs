@@ -145,7 +145,10 @@ async fn a_malformed_document_fails_the_connector_when_told_so() {
     failing.accept(rows().into());
     let mut progress = Progress::default();
     let error = failing.flush(&mut progress).await.unwrap_err();
-    assert_eq!(error, SinkError::Failed("document \"V+2+1.1\" is malformed: mapper_parsing_exception: as told".into()));
+    assert_eq!(
+        error,
+        SinkError::Failed("document \"V+2+1.1.1\" is malformed: mapper_parsing_exception: as told".into())
+    );
     assert_eq!((progress.delivered, progress.rejected.len()), (1, 0));
     let mut silent = sink(&fake, &[CHANGES, ("behavior.on.malformed.documents", "ignore")]);
     silent.accept(rows().into());

@@ -157,11 +157,14 @@ impl Topics {
         Ok(all)
     }
 
-    /// Partitions and replicas of a topic; `None` when it does not exist or the broker does not answer.
-    pub async fn shape(&self, name: &str) -> Option<(u32, u16)> {
+    /// Partitions and replicas of a topic; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub async fn shape(&self, name: &str) -> Result<Option<(u32, u16)>, String> {
         match self.kafka(name) {
-            Some(kafka) => kafka.shape(name).await.ok().flatten(),
-            None => self.memory.topic(name).ok().map(|t| (t.partitions(), 1)),
+            Some(kafka) => kafka.shape(name).await,
+            None => Ok(self.memory.topic(name).ok().map(|t| (t.partitions(), 1))),
         }
     }
 
