@@ -67,12 +67,12 @@ struct Node {
     kept: Option<Rc<RefCell<Kept>>>,
     /// Its joins: nodes that come and go with it.
     joins: Vec<String>,
-    /// Of a stream: the latest batches with their epochs.
-    recent: VecDeque<(u64, Batch)>,
+    /// Of a stream: the latest batches.
+    recent: VecDeque<Batch>,
     /// How many records or changes are kept.
     recent_records: usize,
-    /// Of a table: all changes so far, with their epochs; `None` when there were too many or they are not kept.
-    changes: Option<Vec<(u64, Arc<Vec<TableChange>>)>>,
+    /// Of a table: all changes so far; `None` when there were too many or they are not kept.
+    changes: Option<Vec<Arc<Vec<TableChange>>>>,
     /// Its partitions are dealt out to several workers, batch by batch.
     split: bool,
     /// Rows that came out of it on this worker, since they were last asked for.
@@ -256,7 +256,7 @@ impl Engine {
             self.rekeyed.insert(view.name.clone());
         }
         self.add(view.name.clone(), node);
-        self.prime(&view.name, replay);
+        self.prime(worker, &view.name, replay);
         Ok(())
     }
 
@@ -272,7 +272,7 @@ impl Engine {
             (building.inputs, out)
         });
         self.add(join.name.clone(), Node::new(join.schema(), Some(dataflow), inputs, out));
-        self.prime(&join.name, replay);
+        self.prime(worker, &join.name, replay);
         Ok(())
     }
 
@@ -326,14 +326,14 @@ impl Engine {
         let input = Input { from: input.to_owned(), port, reads: None };
         let node = Node::new(schema, Some(dataflow), vec![input], Out::None);
         self.add(name.to_owned(), node);
-        self.prime(name, snapshot);
+        self.prime(worker, name, snapshot);
         Ok(())
     }
 
     fn add(&mut self, name: String, mut node: Node) {
         node.inputs.iter_mut().for_each(|input| input.port.begin());
         if let Some(kept) = node.kept.as_ref().filter(|_| self.options.keep_changes) {
-            kept.borrow_mut().listening = true;
+            kept.borrow_mut().listen(true);
             node.changes = Some(Vec::new());
         }
         if let Some(kept) = node.kept.as_ref().filter(|_| self.options.read_at_end) {
@@ -380,39 +380,46 @@ impl Engine {
         }
     }
 
-    /// Gives a new node what its inputs hold already: a table's rows, and if `recent` a stream's latest output.
-    fn prime(&mut self, name: &str, recent: bool) {
-        // What is on its way goes to the older readers, who have it coming, before the new one gets its first look.
+    /// Gives a new node what its inputs hold already: a table's rows, and if `recent` a stream's latest output. All comes at
+    /// the first epoch that is open there (0 becomes that): whenever a worker comes to it, it is one batch.
+    fn prime(&mut self, worker: &mut Worker, name: &str, recent: bool) {
+        // What has come out goes to the older readers before the new one gets its first look.
         self.pump_but(Some(name));
+        while self.inputs_are_ahead(name) {
+            worker.step_or_park(Some(std::time::Duration::from_millis(1)));
+            self.pump_but(Some(name));
+        }
         let Some(mut node) = self.nodes.remove(name) else { return };
         for Input { from, port, .. } in &mut node.inputs {
-            let Some(source) = self.nodes.get_mut(from) else { continue };
-            let frontier = self.epoch.min(match &source.out {
-                Out::Batches(outlet) => outlet.frontier(),
-                Out::Changes(outlet) => outlet.frontier(),
-                Out::Source | Out::None => self.epoch,
-            });
+            let Some(source) = self.nodes.get(from) else { continue };
             match port {
                 Port::Changes(inlet) => {
                     if let Some(changes) = &source.changes {
-                        changes.iter().for_each(|(epoch, changes)| inlet.send(*epoch, Arc::clone(changes)));
+                        changes.iter().for_each(|changes| inlet.send(0, Arc::clone(changes)));
                     } else if let Some(kept) = &source.kept {
-                        let mut kept = kept.borrow_mut();
-                        kept.listening = true;
-                        let snapshot = kept.snapshot();
+                        let snapshot = kept.borrow_mut().snapshot(self.out_frontier(source));
                         if !snapshot.is_empty() {
-                            inlet.send(frontier, Arc::new(snapshot));
+                            inlet.send(0, Arc::new(snapshot));
                         }
                     }
                 }
                 Port::Batches(inlet) => {
                     if recent {
-                        source.recent.iter().for_each(|(epoch, batch)| inlet.send(*epoch, batch.clone()));
+                        source.recent.iter().for_each(|batch| inlet.send(0, batch.clone()));
                     }
                 }
             }
         }
         self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// A table that a node reads has put in far more than what has come out of it.
+    fn inputs_are_ahead(&self, name: &str) -> bool {
+        let inputs = self.nodes.get(name).map(|node| &node.inputs);
+        inputs.into_iter().flatten().filter_map(|input| self.nodes.get(&input.from)).any(|source| {
+            let frontier = self.out_frontier(source);
+            source.kept.as_ref().is_some_and(|kept| kept.borrow().is_ahead(frontier))
+        })
     }
 
     /// The columns of a declared source that somebody reads, ascending; `None` when nobody reads it.
@@ -500,18 +507,18 @@ impl Engine {
                 Out::Batches(outlet) => {
                     // The frontier first: what comes after it is looked at next time.
                     let (frontier, items) = (outlet.frontier(), outlet.take());
-                    for (epoch, batch) in &items {
+                    for (_, batch) in &items {
                         node.rows += batch.len() as u64;
                         if let Some(tap) = &mut node.tap {
                             tap(batch);
                         }
                         if keep_recent && !batch.is_empty() {
                             node.recent_records += batch.len();
-                            node.recent.push_back((*epoch, batch.clone()));
+                            node.recent.push_back(batch.clone());
                         }
                     }
                     while node.recent_records > RECENT
-                        && let Some((_, batch)) = node.recent.pop_front()
+                        && let Some(batch) = node.recent.pop_front()
                     {
                         node.recent_records -= batch.len();
                     }
@@ -524,10 +531,12 @@ impl Engine {
                     });
                 }
                 Out::Changes(outlet) => {
-                    let (frontier, items) = (outlet.frontier(), outlet.take());
+                    // Of closed epochs, so that it is known which of them a new reader has in its first look.
+                    let frontier = outlet.frontier();
+                    let items = outlet.take_before(frontier);
                     node.rows += items.iter().map(|(_, c)| c.len() as u64).sum::<u64>();
                     if let Some(changes) = &mut node.changes {
-                        changes.extend(items.iter().cloned());
+                        changes.extend(items.iter().map(|(_, changes)| Arc::clone(changes)));
                         node.recent_records += items.iter().map(|(_, c)| c.len()).sum::<usize>();
                         if node.recent_records > RECENT {
                             node.changes = None;

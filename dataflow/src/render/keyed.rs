@@ -67,7 +67,9 @@ pub struct Kept {
     shape: Shape,
     store: Store,
     /// Somebody wants changes.
-    pub listening: bool,
+    listening: bool,
+    /// The first epoch whose changes were told to those who listen now.
+    told_from: u64,
     /// Epochs that stay readable behind the newest.
     readable: u64,
     /// Stream time as of an epoch and later ones, until the next entry.
@@ -109,7 +111,8 @@ impl Kept {
             Windows::Sessions(gap) => (shape.retention / STRETCHES).max(gap).max(SHORTEST),
         };
         let listening = shape.final_grace.is_some();
-        Kept { shape, store: Store::new(stretch), listening, readable: READABLE, stream_times: BTreeMap::new() }
+        let (store, stream_times) = (Store::new(stretch), BTreeMap::new());
+        Kept { shape, store, listening, told_from: 0, readable: READABLE, stream_times }
     }
 
     /// The first epoch that is not in yet on this worker.
@@ -137,7 +140,11 @@ impl Kept {
 
     /// Somebody wants changes, or nobody does any more.
     pub fn listen(&mut self, listening: bool) {
-        self.listening = listening || self.shape.final_grace.is_some();
+        let listening = listening || self.shape.final_grace.is_some();
+        if listening && !self.listening {
+            self.told_from = self.store.upper();
+        }
+        self.listening = listening;
     }
 
     /// Stream time as of an epoch.
@@ -210,10 +217,25 @@ impl Kept {
         batch.end();
     }
 
-    /// All rows, as changes from nothing.
-    pub fn snapshot(&mut self) -> Vec<TableChange> {
+    /// As of which epoch somebody must read it who gets the changes of the epochs from `frontier` on: with what came in before
+    /// anybody listened. `None`: of before the first.
+    fn told_upto(&self, frontier: u64) -> Option<u64> {
+        let told_from = if self.listening { self.told_from } else { self.store.upper() };
+        frontier.max(told_from).checked_sub(1)
+    }
+
+    /// Later epochs have been put together with those before `frontier`: it has no [`Kept::snapshot`] there.
+    pub fn is_ahead(&self, frontier: u64) -> bool {
+        self.told_upto(frontier).is_some_and(|as_of| as_of < self.since())
+    }
+
+    /// All rows as changes from nothing, for somebody who from now on listens, and gets the changes of the epochs from
+    /// `frontier` on.
+    pub fn snapshot(&mut self, frontier: u64) -> Vec<TableChange> {
+        self.listen(true);
+        let Some(as_of) = self.told_upto(frontier) else { return Vec::new() };
         let mut out = Vec::new();
-        let selection = Selection { keys: None, starts: (i64::MIN, i64::MAX), as_of: u64::MAX };
+        let selection = Selection { keys: None, starts: (i64::MIN, i64::MAX), as_of };
         self.rows(&selection, |row| {
             out.push(TableChange { key: row.key, window: row.window, old: None, new: Some(row.value), time: row.time });
         });

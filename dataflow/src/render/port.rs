@@ -121,6 +121,14 @@ impl<T: Clone + 'static> Outlet<T> {
         self.items.take()
     }
 
+    /// Takes the items of the epochs before this one, of a stream whose epochs come one after the other.
+    pub fn take_before(&self, epoch: u64) -> VecDeque<(u64, T)> {
+        let mut items = self.items.borrow_mut();
+        let later = items.iter().position(|(e, _)| *e >= epoch).unwrap_or(items.len());
+        let later = items.split_off(later);
+        std::mem::replace(&mut *items, later)
+    }
+
     /// The first epoch that may still bring items, on any worker; `u64::MAX` when none will.
     pub fn frontier(&self) -> u64 {
         frontier(&self.probe)
