@@ -45,7 +45,9 @@ fn run(records: Vec<Vec<Record>>, at: u64, paces: Vec<Pace>) -> Told {
             (index == 0).then(|| Box::new(move |b| all.lock().unwrap()[reader].push(b)) as Deliver)
         };
         let script = bound(SCRIPT);
-        let [Bound::Source(source), Bound::View(table), Bound::View(groups)] = &script[..] else { panic!("{script:?}") };
+        let [Bound::Source(source), Bound::View(table), Bound::View(groups)] = &script[..] else {
+            panic!("{script:?}")
+        };
         engine.declare(worker, source, peers > 1);
         engine.install(worker, table, false).unwrap();
         engine.subscribe(worker, "first", "T", 0, true, deliver(0)).unwrap();
