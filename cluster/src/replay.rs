@@ -235,7 +235,7 @@ fn work(worker: &mut Worker, shared: &Shared) -> anyhow::Result<()> {
     let replay = &shared.replay;
     let metrics = Arc::new(Metrics::default());
     let (log, mut entries) = ProcessingLog::new(Arc::clone(&metrics));
-    let mut engine = Engine::new(Options { finite: true, read_at_end: true, ..Options::default() });
+    let mut engine = Engine::new(Options { finite: true, ..Options::default() });
     let (mut tables, mut streams) = (Vec::new(), Vec::new());
     for command in &replay.commands {
         match command {

@@ -117,10 +117,8 @@ pub struct Options {
     /// them, not only what is there. At the cost of throughput and memory.
     pub keep_changes: bool,
     /// The inputs end, and [`Engine::end`] says when: joined streams wait for one another, so that what comes out does not
-    /// depend on which is read faster.
+    /// depend on which is read faster; tables are read when all is in, and not before.
     pub finite: bool,
-    /// Tables are read when all is in, and not before.
-    pub read_at_end: bool,
 }
 
 /// See the module's head.
@@ -336,7 +334,7 @@ impl Engine {
             kept.borrow_mut().listen(true);
             node.changes = Some(Vec::new());
         }
-        if let Some(kept) = node.kept.as_ref().filter(|_| self.options.read_at_end) {
+        if let Some(kept) = node.kept.as_ref().filter(|_| self.options.finite) {
             kept.borrow_mut().read_at_end();
         }
         self.order.retain(|n| *n != name);

@@ -126,7 +126,6 @@ pub fn run(worker: &mut Worker, shared: &Shared) {
             keep_recent: config.keep_recent,
             keep_changes: config.every_change,
             finite: false,
-            read_at_end: false,
         }),
         line,
         said,

@@ -5,7 +5,6 @@ use super::gathered::{Gathered, Place};
 use super::moments::{Distinct, Moments};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::row::{Decimal, SqlType, Value};
-use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
 /// The accumulated rows of a key.
@@ -77,6 +76,11 @@ impl Accum {
             Some([Part::Latest(_, row)]) => row.as_deref(),
             _ => None,
         }
+    }
+
+    /// Adds another accumulator. A group whose rows were all taken back is still a group (its count is 0), as in ksqlDB.
+    pub fn merge(&mut self, other: &Accum) {
+        self.add(other.rows, other.time, other.parts.as_deref());
     }
 
     /// Adds another accumulator, which is given in its parts.
@@ -262,18 +266,5 @@ fn double(value: &Value) -> f64 {
         Value::Double(v) => *v,
         Value::Decimal(v) => v.to_string().parse().unwrap_or(0.0),
         _ => whole(value) as f64,
-    }
-}
-
-impl IsZero for Accum {
-    /// Never: a group whose rows were all taken back is still a group (its count is 0), as in ksqlDB.
-    fn is_zero(&self) -> bool {
-        false
-    }
-}
-
-impl Semigroup for Accum {
-    fn plus_equals(&mut self, other: &Self) {
-        self.add(other.rows, other.time, other.parts.as_deref());
     }
 }

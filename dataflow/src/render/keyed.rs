@@ -16,7 +16,6 @@ use crate::arrange::keys::in_order;
 use crate::arrange::{Accum, Accums, PackedKeys, Run, Store};
 use crate::row::{SqlType, packed};
 use crate::views::change::Bounds;
-use differential_dataflow::difference::Semigroup;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
@@ -312,7 +311,7 @@ impl Kept {
                 let old = reader.get(key);
                 let mut new = old.clone().unwrap_or_else(|| update.clone());
                 if old.is_some() {
-                    new.plus_equals(update);
+                    new.merge(update);
                 }
                 before.push(old);
                 after.push((key.to_vec(), None, new));
@@ -353,7 +352,7 @@ impl Kept {
                 let old = old.remove(&start);
                 let mut new = old.clone().unwrap_or_else(|| add.clone());
                 if old.is_some() {
-                    new.plus_equals(&add);
+                    new.merge(&add);
                 }
                 before.push(old);
                 after.push((group.to_vec(), Some(hops.bounds(start)), new));

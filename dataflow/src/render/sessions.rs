@@ -11,7 +11,6 @@
 use crate::arrange::reader::Reader;
 use crate::arrange::{Accum, Run, Store};
 use crate::row::packed;
-use differential_dataflow::difference::Semigroup;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -208,7 +207,7 @@ fn join(near: &mut Vec<Touched>, arrival: &mut Arrival<'_>, gap: i64) -> u64 {
             && meets(session)
             && let Some(accum) = session.after.take()
         {
-            joined.plus_equals(&accum);
+            joined.merge(&accum);
             session.delta = Some(Accum::dead());
         }
     }
@@ -219,12 +218,12 @@ fn join(near: &mut Vec<Touched>, arrival: &mut Arrival<'_>, gap: i64) -> u64 {
     });
     let session = &mut near[at];
     match &mut session.after {
-        Some(after) => after.plus_equals(&joined),
+        Some(after) => after.merge(&joined),
         None => session.after = Some(joined.clone()),
     }
     let end = session.after.as_ref().map_or(joined.time, |after| after.time);
     match &mut session.delta {
-        Some(delta) => delta.plus_equals(&joined),
+        Some(delta) => delta.merge(&joined),
         None => session.delta = Some(joined),
     }
     for (other, session) in near.iter_mut().enumerate().skip(from).take_while(|(_, t)| t.start <= high) {

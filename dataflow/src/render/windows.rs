@@ -9,7 +9,6 @@ use crate::arrange::Accum;
 use crate::row::packed;
 use crate::time::WindowSpec;
 use crate::views::change::Bounds;
-use differential_dataflow::difference::Semigroup;
 use std::collections::BTreeMap;
 
 /// Tumbling and hopping windows: their size, advance and pane, in ms.
@@ -110,7 +109,7 @@ impl Hops {
     pub fn spread(&self, place: Place, accum: &Accum, windows: &mut BTreeMap<i64, Accum>) {
         for start in self.starts(place) {
             match windows.get_mut(&start) {
-                Some(sum) => sum.plus_equals(accum),
+                Some(sum) => sum.merge(accum),
                 None => {
                     windows.insert(start, accum.clone());
                 }
