@@ -71,6 +71,8 @@ impl KafkaConfig {
             ("group.id", "weir"),
             ("auto.offset.reset", "earliest"),
             ("queued.max.messages.kbytes", "32768"),
+            // How long it fetches nothing once that much waits; a second unless told otherwise, in which all is read.
+            ("fetch.queue.backoff.ms", "20"),
             ("reconnect.backoff.max.ms", "2000"),
         ];
         let forced = [
