@@ -10,6 +10,9 @@ use crate::row::{SqlType, Value};
 use crate::views::change::Bounds;
 use arrow_array::{Array, ArrayRef, BooleanArray};
 
+/// Rows finished together: few enough that their columns stay in the processor's cache, and fresh memory is not touched.
+pub const CHUNK: usize = 4096;
+
 /// How a store's accumulators become rows.
 #[derive(Clone, Debug)]
 pub enum Finish {
@@ -34,15 +37,12 @@ impl Finish {
     pub fn rows(&self, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
         match self {
             Finish::Row => items.iter().map(|i| i.accum.row().map(Into::into)).collect(),
-            Finish::Aggregate(aggregate) => finish(aggregate, items),
+            Finish::Aggregate(aggregate) => items.chunks(CHUNK).flat_map(|items| finish(aggregate, items)).collect(),
         }
     }
 }
 
 fn finish(aggregate: &Aggregate, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
-    if items.is_empty() {
-        return Vec::new();
-    }
     let keys = aggregate.group.iter().map(|g| g.expr.ty());
     let mut cells: Vec<Vec<Value>> = vec![Vec::with_capacity(items.len()); aggregate.result_columns().len()];
     for item in items {

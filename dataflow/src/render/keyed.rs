@@ -6,7 +6,7 @@
 
 use super::epochs::Waiting;
 use super::finals;
-use super::finish::{Finish, Item};
+use super::finish::{CHUNK, Finish, Item};
 use super::group::Parcel;
 use super::port::Flow;
 use super::sessions::{self, Arrival, Touched};
@@ -97,9 +97,6 @@ pub struct Selection<'a> {
     /// As of this epoch, itself included.
     pub as_of: u64,
 }
-
-/// Rows finished together.
-const CHUNK: usize = 4096;
 
 impl Kept {
     fn new(shape: Shape) -> Self {
@@ -407,28 +404,40 @@ impl Kept {
 
     /// A session whose bounds change is another row: the old one goes, first all that go, then what there is now.
     fn session_changes(&self, touched: &[(Vec<u8>, Vec<Touched>)]) -> Vec<TableChange> {
+        let bounds = |start: i64, accum: &Accum| Bounds { start, end: accum.time };
+        let sessions = || touched.iter().flat_map(|(key, touched)| touched.iter().map(move |t| (key, t)));
+        let items: Vec<Item<'_>> = sessions()
+            .flat_map(|(key, t)| t.before.iter().chain(&t.after).map(move |accum| (key, t.start, accum)))
+            .map(|(key, start, accum)| Item { key, window: Some(bounds(start, accum)), accum })
+            .collect();
+        let mut rows = self.shape.finish.rows(&items).into_iter();
         let mut out = Vec::new();
         for (key, touched) in touched {
-            let bounds = |start: i64, accum: &Accum| Some(Bounds { start, end: accum.time });
-            let one = |window, accum| self.shape.finish.rows(&[Item { key, window, accum }]).pop().flatten();
             let mut there = Vec::new();
             for session in touched {
-                let before = session.before.as_ref().map(|a| (bounds(session.start, a), a));
-                let after = session.after.as_ref().map(|a| (bounds(session.start, a), a));
+                let mut row = |accum: &Option<Accum>| {
+                    let accum = accum.as_ref()?;
+                    Some((bounds(session.start, accum), accum.time, rows.next().flatten()))
+                };
+                let (before, after) = (row(&session.before), row(&session.after));
                 let same = before.as_ref().map(|b| b.0) == after.as_ref().map(|a| a.0);
-                let mut old = before.as_ref().and_then(|(window, accum)| one(*window, accum));
-                if let Some((window, accum)) = before.filter(|_| !same)
-                    && let Some(old) = old.take()
-                {
-                    let key = key.as_slice().into();
-                    out.push(TableChange { key, window, old: Some(old), new: None, time: accum.time });
+                let change = |window: Bounds, old, new, time| TableChange {
+                    key: key.as_slice().into(),
+                    window: Some(window),
+                    old,
+                    new,
+                    time,
+                };
+                let mut old = None;
+                match before {
+                    Some((_, _, row)) if same => old = row,
+                    Some((window, time, Some(row))) => out.push(change(window, Some(row), None, time)),
+                    Some((.., None)) | None => {}
                 }
-                if let Some((window, accum)) = after {
-                    let new = one(window, accum);
-                    if old.is_some() || new.is_some() {
-                        let key = key.as_slice().into();
-                        there.push(TableChange { key, window, old, new, time: accum.time });
-                    }
+                if let Some((window, time, new)) = after
+                    && (old.is_some() || new.is_some())
+                {
+                    there.push(change(window, old, new, time));
                 }
             }
             out.extend(there);
