@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Record, batch, bound};
+use common::{Record, batch, bound, close};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -17,9 +17,6 @@ const SCRIPT: &str = "
     CREATE STREAM S (K INT, V BIGINT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');
     CREATE TABLE T AS SELECT K, SUM(V) AS V FROM S GROUP BY K;
     CREATE TABLE G AS SELECT V, COUNT(*) AS N FROM T GROUP BY V;";
-
-/// An epoch behind all others.
-const END: u64 = 1_000_000;
 
 /// How a worker goes about it.
 #[derive(Clone, Debug)]
@@ -66,15 +63,7 @@ fn run(records: Vec<Vec<Record>>, at: u64, paces: Vec<Pace>) -> Told {
             }
             engine.pump();
         }
-        engine.advance(END);
-        while engine.frontiers() < END {
-            worker.step_or_park(Some(std::time::Duration::from_micros(100)));
-            engine.pump();
-        }
-        for _ in 0..50 {
-            worker.step();
-            engine.pump();
-        }
+        close(worker, &mut engine);
     })
     .unwrap()
     .join()

@@ -4,6 +4,7 @@
 
 use arrow_array::{ArrayRef, Int32Array, Int64Array};
 use std::sync::{Arc, Mutex};
+use timely::worker::Worker;
 use weir_dataflow::bind::{Bound, Catalog, Session, bind};
 use weir_dataflow::engine::{Deliver, Engine, Options};
 use weir_dataflow::row::{Batch, Origin};
@@ -64,6 +65,20 @@ pub(crate) struct Shape {
 /// An epoch behind all others.
 const END: u64 = 1_000_000;
 
+/// Closes all epochs, and waits until all that they brought is out.
+pub(crate) fn close(worker: &mut Worker, engine: &mut Engine) {
+    engine.advance(END);
+    while engine.frontiers() < END {
+        worker.step_or_park(Some(std::time::Duration::from_micros(100)));
+        engine.pump();
+    }
+    // Once more for what hangs on the last node.
+    for _ in 0..50 {
+        worker.step();
+        engine.pump();
+    }
+}
+
 /// Runs a script over the epochs' batches, dealt out to the workers. Returns what OUTPUT told, change by change, and how
 /// many rows were late. `look` sees each worker's engine in the end.
 pub(crate) fn run(
@@ -107,16 +122,7 @@ pub(crate) fn run(
                 engine.end(&source.name);
             }
         }
-        engine.advance(END);
-        while engine.frontiers() < END {
-            worker.step_or_park(Some(std::time::Duration::from_micros(100)));
-            engine.pump();
-        }
-        // Once more for what hangs on the last node.
-        for _ in 0..50 {
-            worker.step();
-            engine.pump();
-        }
+        close(worker, &mut engine);
         look(&mut engine);
         *l.lock().unwrap() += engine.reports().late.values().sum::<u64>();
     })
