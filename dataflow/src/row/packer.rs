@@ -197,7 +197,7 @@ impl Packer {
                 None => return false,
             }
         }
-        key == rest
+        key.len() == rest.len() && same(key, rest)
     }
 
     /// A hash of each row. Equal rows have equal hashes; it is cheap, and only good enough for a cache.

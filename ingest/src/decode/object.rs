@@ -95,7 +95,8 @@ impl ObjectReader {
             }
             from = end;
             match scan.value() {
-                Ok(token) => *slot = token,
+                // Part by part: as one piece it would be read back from memory before its parts have been written there.
+                Ok(Token { kind, start, end }) => (slot.kind, slot.start, slot.end) = (kind, start, end),
                 Err(_) => return false,
             }
         }
