@@ -59,8 +59,14 @@ impl PackedColumn {
             return out.push(NULL);
         }
         match &self.cells {
-            Cells::Int(values) => out.extend_from_slice(&int(values[row])),
-            Cells::Bigint(values) => out.extend_from_slice(&bigint(values[row])),
+            Cells::Int(values) => {
+                out.push(VALUE);
+                out.extend_from_slice(&int(values[row]).to_be_bytes());
+            }
+            Cells::Bigint(values) => {
+                out.push(VALUE);
+                out.extend_from_slice(&bigint(values[row]).to_be_bytes());
+            }
             Cells::Text(values) => {
                 out.push(VALUE);
                 out.extend_from_slice(values.value(row).as_bytes());
@@ -81,8 +87,15 @@ impl PackedColumn {
             return key.strip_prefix(&[NULL]);
         }
         match &self.cells {
-            Cells::Int(values) => key.strip_prefix(&int(values[row])),
-            Cells::Bigint(values) => key.strip_prefix(&bigint(values[row])),
+            // As numbers: bytes that have just been put together would be read back before they are there.
+            Cells::Int(values) => {
+                let ([VALUE, own @ ..], rest) = key.split_first_chunk::<5>()? else { return None };
+                (u32::from_be_bytes(*own) == int(values[row])).then_some(rest)
+            }
+            Cells::Bigint(values) => {
+                let ([VALUE, own @ ..], rest) = key.split_first_chunk::<9>()? else { return None };
+                (u64::from_be_bytes(*own) == bigint(values[row])).then_some(rest)
+            }
             Cells::Text(values) => {
                 let text = values.value(row).as_bytes();
                 let (own, rest) = key.split_at_checked(text.len() + 3)?;
@@ -142,17 +155,15 @@ fn used_text(column: &StringArray) -> &[u8] {
     column.value_data().get(first as usize..last as usize).unwrap_or_default()
 }
 
+/// A number that is in order as its bytes are.
 #[inline]
-fn int(v: i32) -> [u8; 5] {
-    let [a, b, c, d] = ((v as u32) ^ (1 << 31)).to_be_bytes();
-    [VALUE, a, b, c, d]
+fn int(v: i32) -> u32 {
+    v as u32 ^ 1 << 31
 }
 
 #[inline]
-fn bigint(v: i64) -> [u8; 9] {
-    let mut out = [VALUE; 9];
-    out[1..].copy_from_slice(&((v as u64) ^ (1 << 63)).to_be_bytes());
-    out
+fn bigint(v: i64) -> u64 {
+    v as u64 ^ 1 << 63
 }
 
 #[inline]

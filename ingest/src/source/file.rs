@@ -19,8 +19,8 @@ pub const CHUNK: u64 = 1 << 20;
 /// More than this cannot be one batch, whose slices are 32 bits and whose text columns hold 2 GB.
 const MAX_LINE: usize = 2 << 30;
 
-/// A file is read from a multiple of so many bytes on, a cache line.
-const ALIGNED: u64 = 64;
+/// Bytes of a line of the processor's cache.
+const CACHE_LINE: u64 = 64;
 
 /// A worker's chunks of a file.
 pub struct FileSource {
@@ -82,12 +82,13 @@ impl FileSource {
     fn read(&mut self, chunk: u64) -> Result<RecordBatch, SourceError> {
         let start = chunk * self.chunk;
         let end = (start + self.chunk).min(self.length);
-        // One byte more in front tells whether the chunk starts with a line. From a multiple of ALIGNED on: the kernel copies to
-        // memory of the same alignment five times as fast as to another.
-        let origin = start.saturating_sub(1) / ALIGNED * ALIGNED;
         self.last.truncate(0);
         let mut bytes = Vec::from(std::mem::take(&mut self.last));
-        bytes.reserve((end - origin) as usize + 8192);
+        bytes.reserve((end - start) as usize + 8192);
+        // One byte more in front tells whether the chunk starts with a line, and some more bring both ends of the copy to the
+        // same place within a cache line: then the kernel copies five times as fast.
+        let before = start.saturating_sub(1);
+        let origin = before - (before.wrapping_sub(bytes.as_ptr().addr() as u64) % CACHE_LINE).min(before);
         self.file.seek(SeekFrom::Start(origin)).map_err(|e| self.error(e))?;
         self.append(&mut bytes, end - origin)?;
         // It may have become shorter.
@@ -96,7 +97,7 @@ impl FileSource {
         let mut line = match start {
             0 => Some(0),
             _ => {
-                let before = ((start - 1 - origin) as usize).min(bytes.len());
+                let before = ((before - origin) as usize).min(bytes.len());
                 memchr::memchr(b'\n', &bytes[before..]).map(|at| before + at + 1)
             }
         };
