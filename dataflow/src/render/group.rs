@@ -142,6 +142,20 @@ struct Groups {
 }
 
 impl Groups {
+    /// Room for what was there the last time: entries, and bytes of their keys.
+    fn with_room((entries, bytes): (usize, usize)) -> Self {
+        Groups {
+            hashes: Vec::with_capacity(entries),
+            keys: PackedKeys::with_room(bytes),
+            accums: Accums::with_room(entries),
+            ..Groups::default()
+        }
+    }
+
+    fn room(&self) -> (usize, usize) {
+        (self.accums.len(), self.keys.bytes())
+    }
+
     fn push(&mut self, hash: u64, peers: u64, keys: &Packer, row: usize, suffix: &[u8], accum: Accum) -> usize {
         let mut owned_by = 0;
         self.keys.push_with(|out| {
@@ -184,39 +198,61 @@ const SLOT_BITS: u32 = 12;
 /// to stay in the processor's cache, which is worth more than to find every group again.
 #[derive(Default)]
 struct Cache {
-    /// 32 bits of the hash, then the entry's number from 1; 0 is nothing. Empty before the first use.
-    slots: Vec<u64>,
+    /// Empty before the first use.
+    slots: Vec<Slot>,
     /// The epoch whose entries it knows.
     epoch: u64,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    hash: u64,
+    /// The entry's number, from 1; 0 is none.
+    entry: u32,
+    /// [`Near::number`] of the row that was there last.
+    near: u32,
+}
+
 impl Cache {
+    /// The entry of a group whose rows have this hash. `same`: whether an entry is that group's, which is asked where
+    /// the hash alone does not say so.
     #[inline]
-    fn get(&self, hash: u64) -> Option<usize> {
-        let slot = self.slots[(hash >> (64 - SLOT_BITS)) as usize];
-        (slot as u32 != 0 && (slot >> 32) as u32 == hash as u32).then(|| slot as u32 as usize - 1)
+    fn get(&mut self, hash: u64, near: u32, exact: bool, same: impl FnOnce(usize) -> bool) -> Option<usize> {
+        let slot = &mut self.slots[(hash >> (64 - SLOT_BITS)) as usize];
+        if slot.hash != hash {
+            return None;
+        }
+        let entry = (slot.entry as usize).checked_sub(1)?;
+        if !exact || slot.near != near {
+            if !same(entry) {
+                return None;
+            }
+            slot.near = near;
+        }
+        Some(entry)
     }
 
     #[inline]
-    fn set(&mut self, hash: u64, entry: usize) {
-        let slot = u64::from(hash as u32) << 32 | (entry as u64 + 1);
-        self.slots[(hash >> (64 - SLOT_BITS)) as usize] = slot;
+    fn set(&mut self, hash: u64, near: u32, entry: usize) {
+        // An entry beyond 32 bits is never found again.
+        let entry = u32::try_from(entry + 1).unwrap_or(0);
+        self.slots[(hash >> (64 - SLOT_BITS)) as usize] = Slot { hash, entry, near };
     }
 
     /// Forgets these entries, which are all that it knows.
     fn forget(&mut self, hashes: &[u64]) {
         if hashes.len() < self.slots.len() {
-            hashes.iter().for_each(|hash| self.slots[(hash >> (64 - SLOT_BITS)) as usize] = 0);
+            hashes.iter().for_each(|hash| self.slots[(hash >> (64 - SLOT_BITS)) as usize] = Slot::default());
         } else {
-            self.slots.fill(0);
+            self.slots.fill(Slot::default());
         }
     }
 
     /// Knows entries of this epoch from now on.
     fn turn_to(&mut self, epoch: u64) {
-        self.slots.resize(1 << SLOT_BITS, 0);
+        self.slots.resize(1 << SLOT_BITS, Slot::default());
         if epoch != self.epoch {
-            self.slots.fill(0);
+            self.slots.fill(Slot::default());
             self.epoch = epoch;
         }
     }
@@ -229,16 +265,18 @@ struct Near {
     end: i64,
     suffix: Vec<u8>,
     hash: u64,
+    /// Another one than that of the place before.
+    number: u32,
 }
 
 impl Near {
-    fn of(hops: &Hops, place: windows::Place) -> Self {
+    fn of(hops: &Hops, place: windows::Place, number: u32) -> Self {
         let mut suffix = Vec::new();
         Hops::push(&mut suffix, place);
         // Where some windows do not take it, the next row is judged again.
         let end = if place.skip == 0 { hops.first_start(place.pane).saturating_add(hops.size) } else { i64::MIN };
         let hash = (place.pane as u64 ^ u64::from(place.skip).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Near { start: place.pane, end, suffix, hash: hash ^ hash >> 32 }
+        Near { start: place.pane, end, suffix, hash: hash ^ hash >> 32, number }
     }
 
     #[inline]
@@ -258,6 +296,8 @@ struct Combiner {
     epochs: BTreeMap<u64, (Capability<u64>, Groups)>,
     cache: Cache,
     near: Option<Near>,
+    /// What the groups took that went out last.
+    room: (usize, usize),
     late: u64,
 }
 
@@ -283,6 +323,7 @@ pub fn render<'scope>(
         epochs: BTreeMap::new(),
         cache: Cache::default(),
         near: None,
+        room: (0, 0),
         late: 0,
     };
     let (view, reports) = (view.to_owned(), reports.clone());
@@ -351,7 +392,8 @@ impl Combiner {
         send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>),
     ) {
         let epoch = *capability.time();
-        let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Groups::default()));
+        let room = self.room;
+        let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Groups::with_room(room)));
         groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
         self.cache.turn_to(epoch);
         let mut stream_time = before;
@@ -359,6 +401,7 @@ impl Combiner {
             let time = prepared.times[row];
             let mut hash = prepared.hashes[row];
             let mut suffix: &[u8] = &[];
+            let mut number = 0;
             if let Some(hops) = &self.hops {
                 stream_time = stream_time.max(time);
                 let close = stream_time.saturating_sub(grace);
@@ -367,17 +410,24 @@ impl Combiner {
                         self.late += 1;
                         continue;
                     };
-                    self.near = Some(Near::of(hops, place));
+                    let number = self.near.as_ref().map_or(0, |near| near.number.wrapping_add(1));
+                    if number == 0 {
+                        // Numbers begin anew.
+                        self.cache.slots.fill(Slot::default());
+                    }
+                    self.near = Some(Near::of(hops, place, number));
                 }
                 if let Some(near) = &self.near {
                     hash ^= near.hash;
                     suffix = &near.suffix;
+                    number = near.number;
                 }
             }
-            let known = self.cache.get(hash).filter(|&i| prepared.keys.matches(row, groups.keys.get(i), suffix));
+            let same = |entry| prepared.keys.matches(row, groups.keys.get(entry), suffix);
+            let known = self.cache.get(hash, number, prepared.keys.exact(), same);
             let entry = known.unwrap_or_else(|| {
                 let entry = groups.push(hash, self.peers, &prepared.keys, row, suffix, self.empty.clone());
-                self.cache.set(hash, entry);
+                self.cache.set(hash, number, entry);
                 entry
             });
             if let Some(parts) = groups.accums.add_row(entry, time) {
@@ -388,6 +438,7 @@ impl Combiner {
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
         {
             self.cache.forget(&groups.hashes);
+            self.room = groups.room();
             let parcels = groups.parcels(self.peers, (0, 0));
             send(&capability, parcels);
         }
@@ -405,6 +456,7 @@ impl Combiner {
             if epoch == self.cache.epoch {
                 self.cache.forget(&groups.hashes);
             }
+            self.room = groups.room();
             let parcels = groups.parcels(self.peers, (0, 0));
             send(&capability, parcels);
         }
@@ -414,7 +466,7 @@ impl Combiner {
     /// so it may be joined with its neighbours here; another goes on its own, with the time that decides for it.
     fn sessions(&mut self, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
-        let mut groups = Groups { stream_time: Some(prepared.max_time), ..Groups::default() };
+        let mut groups = Groups { stream_time: Some(prepared.max_time), ..Groups::with_room(self.room) };
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0);
         let mut stream_time = before;
@@ -424,17 +476,15 @@ impl Combiner {
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;
             let hash = prepared.hashes[row];
-            let known = self.cache.get(hash).filter(|&i| {
+            let same = |entry| prepared.keys.matches(row, groups.keys.get(entry), &[]);
+            let known = self.cache.get(hash, 0, prepared.keys.exact(), same).filter(|&i| {
                 let ((start, close), end) = (groups.sessions[i], groups.accums.times()[i]);
-                safe && close == i64::MIN
-                    && time.saturating_add(gap) >= start
-                    && time.saturating_sub(gap) <= end
-                    && prepared.keys.matches(row, groups.keys.get(i), &[])
+                safe && close == i64::MIN && time.saturating_add(gap) >= start && time.saturating_sub(gap) <= end
             });
             let entry = known.unwrap_or_else(|| {
                 let entry = groups.push(hash, self.peers, &prepared.keys, row, &[], self.empty.clone());
                 groups.sessions.push((time, if safe { i64::MIN } else { close }));
-                self.cache.set(hash, entry);
+                self.cache.set(hash, 0, entry);
                 entry
             });
             let session = &mut groups.sessions[entry];
@@ -444,6 +494,7 @@ impl Combiner {
             }
         }
         self.cache.forget(&groups.hashes);
+        self.room = groups.room();
         groups.parcels(self.peers, order)
     }
 }

@@ -15,6 +15,8 @@ use arrow_buffer::{NullBuffer, ScalarBuffer};
 pub struct Packer {
     columns: Vec<PackedColumn>,
     nullable: bool,
+    /// One column of numbers: rows without a null that differ have hashes that differ.
+    exact: bool,
 }
 
 struct PackedColumn {
@@ -166,6 +168,13 @@ fn bigint(v: i64) -> u64 {
     v as u64 ^ 1 << 63
 }
 
+/// Each number another one, with bits that depend on all of it.
+#[inline]
+fn spread(v: u64) -> u64 {
+    let product = v.wrapping_mul(MIX);
+    product ^ product >> 32
+}
+
 #[inline]
 fn mix(hash: u64, v: u64) -> u64 {
     let product = u128::from(hash ^ v ^ MIX) * u128::from(MIX);
@@ -189,7 +198,8 @@ impl Packer {
     /// Over these columns, all of one length.
     pub fn new(columns: Vec<(ArrayRef, SqlType)>) -> Self {
         let columns: Vec<PackedColumn> = columns.into_iter().map(PackedColumn::new).collect();
-        Packer { nullable: columns.iter().any(|c| c.nulls.is_some()), columns }
+        let exact = matches!(columns.as_slice(), [PackedColumn { cells: Cells::Int(_) | Cells::Bigint(_), .. }]);
+        Packer { nullable: columns.iter().any(|c| c.nulls.is_some()), exact, columns }
     }
 
     /// Appends one row.
@@ -211,8 +221,23 @@ impl Packer {
         key.len() == rest.len() && same(key, rest)
     }
 
+    /// Rows without a null that differ have [hashes](Packer::hashes) that differ.
+    #[inline]
+    pub fn exact(&self) -> bool {
+        self.exact
+    }
+
     /// A hash of each row. Equal rows have equal hashes; it is cheap, and only good enough for a cache.
     pub fn hashes(&self, rows: usize) -> Vec<u64> {
+        match self.columns.as_slice() {
+            [PackedColumn { cells: Cells::Int(v), .. }] => {
+                return v[..rows].iter().map(|v| spread(*v as u64)).collect();
+            }
+            [PackedColumn { cells: Cells::Bigint(v), .. }] => {
+                return v[..rows].iter().map(|v| spread(*v as u64)).collect();
+            }
+            _ => {}
+        }
         let mut hashes = vec![0; rows];
         self.columns.iter().for_each(|c| c.hash(&mut hashes));
         hashes
@@ -280,6 +305,18 @@ mod tests {
                 }
                 prop_assert!(!packer.matches(a, &key, b"res"));
                 prop_assert_eq!(packer.any_null(a), left.contains(&Value::Null));
+            }
+        }
+
+        #[test]
+        fn hashes_of_numbers_tell_them_apart(numbers in prop::collection::vec(prop_oneof![-3i64..3, any::<i64>()], 2..9)) {
+            let values: Vec<Value> = numbers.iter().map(|n| Value::Bigint(*n)).collect();
+            let packer = Packer::new(vec![(packed::column(&SqlType::Bigint, values.iter()), SqlType::Bigint)]);
+            prop_assert!(packer.exact());
+            let hashes = packer.hashes(numbers.len());
+            let hashed = || numbers.iter().zip(&hashes);
+            for (a, hash) in hashed() {
+                hashed().for_each(|(b, other)| assert_eq!(a == b, hash == other));
             }
         }
     }

@@ -3,9 +3,9 @@
 //! Scalars go from their bytes straight into the column. A mismatch is an error for the whole record: nothing becomes
 //! null silently.
 
-use super::column::{Cells, ColumnBuilder, end_bytes, push_bytes};
+use super::column::{Cells, ColumnBuilder, end_bytes, push_within};
 use super::node::{Node, push_text, text_of, unescape};
-use super::number::{Digits, integer_bits, number_double, parse_double, parse_int, parse_long, quoted};
+use super::number::{Digits, integer_bits, number_double, parse_double, parse_int, parse_long, quoted, short_number};
 use super::scan::{Kind, Token};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +27,7 @@ pub(super) fn push(column: &mut ColumnBuilder, all: &[u8], token: Option<Token>)
     let ColumnBuilder { ty, cells, nulls } = column;
     match (&*ty, cells) {
         (SqlType::String, Cells::Bytes(ends, bytes)) => match token.kind {
-            Kind::Text => push_bytes(ends, bytes, token.bytes(all)),
+            Kind::Text => push_within(ends, bytes, all, token.start as usize..token.end as usize),
             Kind::Escaped => {
                 unescape(bytes, token.bytes(all));
                 end_bytes(ends, bytes);
@@ -71,11 +71,14 @@ pub(super) fn check(ty: &SqlType, all: &[u8], token: Option<Token>) -> Result<()
 
 #[inline(always)]
 fn int(all: &[u8], token: Token) -> Option<i32> {
+    if let (Kind::Text, Some(short)) = (token.kind, short(all, token)) {
+        return i32::try_from(short).ok();
+    }
     match token.kind {
         Kind::Text => parse_int(token.bytes(all)),
         Kind::Escaped => parse_int(text_of(all, token).as_bytes()),
         // Java's intValue: the low bits.
-        Kind::Integer => Some(integer_bits(token.bytes(all)) as i32),
+        Kind::Integer => long(all, token).map(|v| v as i32),
         Kind::Fraction => Digits::parse(token.bytes(all)).map(|d| d.low_bits() as i32),
         Kind::True | Kind::False | Kind::Null | Kind::Array | Kind::Object => None,
     }
@@ -84,12 +87,17 @@ fn int(all: &[u8], token: Token) -> Option<i32> {
 #[inline(always)]
 pub(super) fn long(all: &[u8], token: Token) -> Option<i64> {
     match token.kind {
-        Kind::Text => parse_long(token.bytes(all)),
+        Kind::Text => short(all, token).or_else(|| parse_long(token.bytes(all))),
         Kind::Escaped => parse_long(text_of(all, token).as_bytes()),
-        Kind::Integer => Some(integer_bits(token.bytes(all))),
+        Kind::Integer => Some(short(all, token).unwrap_or_else(|| integer_bits(token.bytes(all)))),
         Kind::Fraction => Digits::parse(token.bytes(all)).map(|d| d.low_bits()),
         Kind::True | Kind::False | Kind::Null | Kind::Array | Kind::Object => None,
     }
+}
+
+#[inline(always)]
+fn short(all: &[u8], token: Token) -> Option<i64> {
+    short_number(all, token.start as usize, token.end as usize)
 }
 
 fn double(all: &[u8], token: Token) -> Option<f64> {

@@ -5,6 +5,7 @@ use arrow_array::{
     StringArray, Time32MillisecondArray, TimestampMillisecondArray,
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use std::ops::Range;
 use std::sync::Arc;
 use weir_dataflow::row::{SqlType, Value, packed};
 
@@ -159,6 +160,20 @@ impl ColumnBuilder {
 pub(super) fn push_bytes(ends: &mut Vec<i32>, all: &mut Vec<u8>, bytes: &[u8]) {
     all.extend_from_slice(bytes);
     end_bytes(ends, all);
+}
+
+/// Appends one cell of text that lies within more bytes. Of a short one 32 bytes are copied, which takes no call.
+#[inline(always)]
+pub(super) fn push_within(ends: &mut Vec<i32>, out: &mut Vec<u8>, all: &[u8], cell: Range<usize>) {
+    match all.get(cell.start..).and_then(<[u8]>::first_chunk::<32>) {
+        Some(chunk) if cell.len() <= 32 => {
+            let end = out.len() + cell.len();
+            out.extend_from_slice(chunk);
+            out.truncate(end);
+        }
+        _ => out.extend_from_slice(all.get(cell).unwrap_or_default()),
+    }
+    end_bytes(ends, out);
 }
 
 /// Ends the cell whose bytes were appended to `all`. A batch whose text would pass 2 GB is cut off before that, see

@@ -51,6 +51,34 @@ pub(super) fn integer_bits(number: &[u8]) -> i64 {
     if negative { value.wrapping_neg() } else { value }
 }
 
+/// A whole number of at most 16 digits, with or without a minus, at `all[from..to]`: eight digits in one go. `None` when it
+/// is another text or stands too near the end of `all`, and has to be read digit by digit.
+#[inline(always)]
+pub(super) fn short_number(all: &[u8], from: usize, to: usize) -> Option<i64> {
+    let negative = all.get(from) == Some(&b'-');
+    let from = from + usize::from(negative);
+    let value = match to.checked_sub(from)? {
+        count @ 1..=8 => eight_digits(all, from, count)?,
+        count @ 9..=16 => eight_digits(all, from, count - 8)? * 100_000_000 + eight_digits(all, to - 8, 8)?,
+        _ => return None,
+    };
+    Some(if negative { -value } else { value })
+}
+
+/// The number of `count` digits from 1 to 8 at `from`, where at least 8 bytes are.
+#[inline(always)]
+fn eight_digits(all: &[u8], from: usize, count: usize) -> Option<i64> {
+    let word = u64::from_le_bytes(*all.get(from..)?.first_chunk()?);
+    // The last digit in the highest byte, zeros before the first.
+    let digits = (word ^ 0x3030_3030_3030_3030) << (8 * (8 - count));
+    if (digits | digits.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0 != 0 {
+        return None;
+    }
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some(((fours * 10_000 + (fours >> 32)) & 0xffff_ffff) as i64)
+}
+
 /// A decimal number as its digits: `digits × 10^exponent`, without the sign.
 pub(super) struct Digits {
     negative: bool,
@@ -192,6 +220,7 @@ pub(super) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn whole_numbers_read_as_in_java() {
@@ -212,6 +241,20 @@ mod tests {
             assert_eq!(parse_long(text.as_bytes()), expected, "{text}");
         }
         assert_eq!(parse_int(b"2147483648"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn short_numbers_are_those_read_digit_by_digit(text in "[-+]?[0-9]{0,17}|-?[0-9]{0,8}[ -~]?[0-9]{0,8}", behind in "[ -~]{0,9}") {
+            let all = format!("x{text}{behind}");
+            let (from, to) = (1, 1 + text.len());
+            let short = short_number(all.as_bytes(), from, to);
+            prop_assert!(short.is_none() || short == parse_long(text.as_bytes()));
+            let digits = text.strip_prefix('-').unwrap_or(&text);
+            if (1..=16).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && behind.len() >= 7 {
+                prop_assert_eq!(short, Some(integer_bits(text.as_bytes())));
+            }
+        }
     }
 
     #[test]

@@ -302,8 +302,21 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// The place behind the digits that start here.
     #[inline(always)]
     fn digits(&self, mut at: usize) -> usize {
+        while at < self.end
+            && let Some(chunk) = self.all[at..].first_chunk()
+        {
+            // Not zero in every byte that is no digit, from the first on.
+            let odd = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
+            let others = (odd | odd.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0;
+            if others != 0 {
+                return (at + others.trailing_zeros() as usize / 8).min(self.end);
+            }
+            at += 8;
+        }
+        at = at.min(self.end);
         while self.byte(at).is_ascii_digit() {
             at += 1;
         }
