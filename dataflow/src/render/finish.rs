@@ -2,13 +2,15 @@
 
 use super::steps;
 use crate::arrange::Accum;
+use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::eval::EvalInput;
 use crate::plan::{Aggregate, NamedExpr};
 use crate::row::packed;
 use crate::row::packer::Packer;
 use crate::row::{SqlType, Value};
 use crate::views::change::Bounds;
-use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array};
+use std::sync::Arc;
 
 /// Rows finished together: few enough that their columns stay in the processor's cache, and fresh memory is not touched.
 pub const CHUNK: usize = 4096;
@@ -37,31 +39,39 @@ impl Finish {
     pub fn rows(&self, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
         match self {
             Finish::Row => items.iter().map(|i| i.accum.row().map(Into::into)).collect(),
-            Finish::Aggregate(aggregate) => items.chunks(CHUNK).flat_map(|items| finish(aggregate, items)).collect(),
+            Finish::Aggregate(aggregate) => {
+                let mut rows = Vec::with_capacity(items.len());
+                items.chunks(CHUNK).for_each(|items| rows.extend(finish(aggregate, items)));
+                rows
+            }
         }
     }
 }
 
 fn finish(aggregate: &Aggregate, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
-    let keys = aggregate.group.iter().map(|g| g.expr.ty());
-    let mut cells: Vec<Vec<Value>> = vec![Vec::with_capacity(items.len()); aggregate.result_columns().len()];
-    for item in items {
-        let mut rest = item.key;
-        let values = packed::pop_all(&mut rest, keys.clone()).into_iter().chain(item.accum.results(&aggregate.calls));
-        let bounds = item.window.into_iter().flat_map(|w| [Value::Bigint(w.start), Value::Bigint(w.end)]);
-        cells.iter_mut().zip(values.chain(bounds)).for_each(|(column, value)| column.push(value));
-    }
-    let columns: Vec<Option<ArrayRef>> = aggregate
-        .result_columns()
-        .iter()
-        .zip(&cells)
-        .map(|(column, values)| Some(packed::column(&column.ty, values.iter())))
-        .collect();
+    let keys = packed::columns(items.iter().map(|i| i.key), aggregate.group.iter().map(|g| g.expr.ty()));
+    let results = (0..aggregate.calls.len()).map(|call| results(&aggregate.calls, call, items));
+    let bounds = [|w: Bounds| w.start, |w: Bounds| w.end].map(|bound| {
+        let bounds: Int64Array = items.iter().map(|i| i.window.map(bound)).collect();
+        Arc::new(bounds) as ArrayRef
+    });
+    let bounds = bounds.into_iter().filter(|_| aggregate.window.is_some());
+    let columns: Vec<Option<ArrayRef>> = keys.into_iter().chain(results).chain(bounds).map(Some).collect();
     let times: Vec<i64> = items.iter().map(|i| i.accum.time).collect();
     let input = EvalInput { columns: &columns, times: &times, offsets: &times, partition: 0 };
     let mut errors = steps::errors();
     let shown = aggregate.having.as_ref().map(|h| h.filter(&input, &mut errors));
     pack(&aggregate.project, &input, shown.as_ref(), items.len())
+}
+
+/// The results of one of the aggregates.
+fn results(calls: &[AggregateCall], call: usize, items: &[Item<'_>]) -> ArrayRef {
+    if calls[call].function == AggregateFunction::CountRows {
+        let counts: Int64Array = items.iter().map(|i| Some(i.accum.rows)).collect();
+        return Arc::new(counts);
+    }
+    let values: Vec<Value> = items.iter().map(|i| i.accum.results(calls).nth(call).unwrap_or(Value::Null)).collect();
+    packed::column(&calls[call].ty, values.iter())
 }
 
 /// The rows of a projection, packed, where `shown` is true.

@@ -4,17 +4,18 @@
 //! [`Store`] as one run. Only when somebody listens are the rows before and after worked out. Windows whose retention is
 //! over are forgotten, a stretch of event time at a time, and hidden before that.
 
+use super::changes::{self, Changes};
 use super::epochs::Waiting;
 use super::finals;
 use super::finish::{CHUNK, Finish, Item};
 use super::group::Parcel;
 use super::port::Flow;
-use super::sessions::{self, Arrival, Touched};
+use super::sessions::{self, Arrival};
 use super::windows::Hops;
 use super::{SharedReports, TableChange};
 use crate::arrange::keys::in_order;
 use crate::arrange::{Accum, Accums, PackedKeys, Run, Store};
-use crate::row::{SqlType, packed};
+use crate::row::SqlType;
 use crate::views::change::Bounds;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
@@ -300,90 +301,26 @@ impl Kept {
 
     /// What these updates change, before they are put in.
     fn group_changes(&mut self, updates: &[(&[u8], Accum)]) -> Vec<TableChange> {
-        let mut before: Vec<Option<Accum>> = Vec::new();
-        let mut after: Vec<(Vec<u8>, Option<Bounds>, Accum)> = Vec::new();
+        let mut changes = Changes::new(&self.shape);
         let Windows::Hops(hops) = self.shape.windows else {
             let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
-            for (key, update) in updates {
-                let old = reader.get(key);
-                let mut new = old.clone().unwrap_or_else(|| update.clone());
-                if old.is_some() {
-                    new.merge(update);
-                }
-                before.push(old);
-                after.push((key.to_vec(), None, new));
-            }
-            return self.finish_changes(&before, &after);
+            changes.singles(updates, &mut reader, |key| (key, None));
+            return changes.done();
         };
         // The windows that change have all their panes near those that do.
         let panes = || updates.iter().map(|(key, _)| Hops::split(key).1.pane);
         let low = panes().min().map_or(0, |pane| self.store.stretch(hops.first_start(pane)));
         let high = panes().max().map_or(0, |pane| self.store.stretch(hops.last_start(pane).saturating_add(hops.size)));
         let mut reader = self.store.read(low..=high, u64::MAX);
-        for same in updates.chunk_by(|a, b| Hops::split(a.0).0 == Hops::split(b.0).0) {
-            let Some((key, _)) = same.first() else { continue };
-            let group = Hops::split(key).0;
-            let mut added: BTreeMap<i64, Accum> = BTreeMap::new();
-            for (key, accum) in same {
-                hops.spread(Hops::split(key).1, accum, &mut added);
-            }
-            let (Some(first), Some(last)) = (added.keys().next().copied(), added.keys().next_back().copied()) else {
-                continue;
-            };
-            // The panes of all windows that change.
-            let mut old: BTreeMap<i64, Accum> = BTreeMap::new();
-            let mut from = group.to_vec();
-            packed::push_i64(&mut from, first);
-            reader.seek(&from);
-            while let Some(key) = reader.key() {
-                let (owner, place) = Hops::split(key);
-                if owner != group || place.pane >= last + hops.size {
-                    break;
-                }
-                if let Some(accum) = reader.accum() {
-                    hops.spread(place, &accum, &mut old);
-                }
-                reader.step();
-            }
-            for (start, add) in added {
-                let old = old.remove(&start);
-                let mut new = old.clone().unwrap_or_else(|| add.clone());
-                if old.is_some() {
-                    new.merge(&add);
-                }
-                before.push(old);
-                after.push((group.to_vec(), Some(hops.bounds(start)), new));
-            }
+        if hops.advance == hops.size {
+            changes.singles(updates, &mut reader, |key| {
+                let (group, place) = Hops::split(key);
+                (group, Some(hops.bounds(place.pane)))
+            });
+        } else {
+            changes.windows(updates, &mut reader, hops);
         }
-        self.finish_changes(&before, &after)
-    }
-
-    fn finish_changes(&self, before: &[Option<Accum>], after: &[(Vec<u8>, Option<Bounds>, Accum)]) -> Vec<TableChange> {
-        let new: Vec<Item<'_>> =
-            after.iter().map(|(key, window, accum)| Item { key, window: *window, accum }).collect();
-        let old: Vec<Item<'_>> = before
-            .iter()
-            .zip(after)
-            .filter_map(|(old, (key, window, _))| old.as_ref().map(|accum| Item { key, window: *window, accum }))
-            .collect();
-        let new = self.shape.finish.rows(&new);
-        let mut old = self.shape.finish.rows(&old).into_iter();
-        before
-            .iter()
-            .zip(after)
-            .zip(new)
-            .filter_map(|((before, (key, window, accum)), new)| {
-                let old = before.as_ref().and_then(|_| old.next()).flatten();
-                let time = accum.time;
-                (old.is_some() || new.is_some() || self.shape.tells_ends).then(|| TableChange {
-                    key: key.as_slice().into(),
-                    window: *window,
-                    old,
-                    new,
-                    time,
-                })
-            })
-            .collect()
+        changes.done()
     }
 
     fn apply_sessions(&mut self, epoch: u64, mut parcels: Vec<Parcel>, gap: i64) -> (Vec<TableChange>, u64) {
@@ -398,51 +335,7 @@ impl Kept {
         let arrivals = arrivals.collect();
         let outcome = sessions::apply(&mut self.store, arrivals, gap, epoch, self.listening);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
-        let changes = self.session_changes(&outcome.touched);
-        (changes, outcome.late)
-    }
-
-    /// A session whose bounds change is another row: the old one goes, first all that go, then what there is now.
-    fn session_changes(&self, touched: &[(Vec<u8>, Vec<Touched>)]) -> Vec<TableChange> {
-        let bounds = |start: i64, accum: &Accum| Bounds { start, end: accum.time };
-        let sessions = || touched.iter().flat_map(|(key, touched)| touched.iter().map(move |t| (key, t)));
-        let items: Vec<Item<'_>> = sessions()
-            .flat_map(|(key, t)| t.before.iter().chain(&t.after).map(move |accum| (key, t.start, accum)))
-            .map(|(key, start, accum)| Item { key, window: Some(bounds(start, accum)), accum })
-            .collect();
-        let mut rows = self.shape.finish.rows(&items).into_iter();
-        let mut out = Vec::new();
-        for (key, touched) in touched {
-            let mut there = Vec::new();
-            for session in touched {
-                let mut row = |accum: &Option<Accum>| {
-                    let accum = accum.as_ref()?;
-                    Some((bounds(session.start, accum), accum.time, rows.next().flatten()))
-                };
-                let (before, after) = (row(&session.before), row(&session.after));
-                let same = before.as_ref().map(|b| b.0) == after.as_ref().map(|a| a.0);
-                let change = |window: Bounds, old, new, time| TableChange {
-                    key: key.as_slice().into(),
-                    window: Some(window),
-                    old,
-                    new,
-                    time,
-                };
-                let mut old = None;
-                match before {
-                    Some((_, _, row)) if same => old = row,
-                    Some((window, time, Some(row))) => out.push(change(window, Some(row), None, time)),
-                    Some((.., None)) | None => {}
-                }
-                if let Some((window, time, new)) = after
-                    && (old.is_some() || new.is_some())
-                {
-                    there.push(change(window, old, new, time));
-                }
-            }
-            out.extend(there);
-        }
-        out
+        (changes::sessions(&self.shape, &outcome.touched), outcome.late)
     }
 
     /// Forgets stretches that lie wholly before the horizon, and epochs nobody reads any more.

@@ -22,6 +22,7 @@
 //! [`Store`](crate::arrange::Store) that takes partial accumulators and tells, when somebody listens, what changed.
 
 pub mod arrivals;
+mod changes;
 pub mod epochs;
 pub mod finals;
 pub mod finish;

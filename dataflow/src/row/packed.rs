@@ -189,6 +189,42 @@ pub fn pop_all<'t>(bytes: &mut &[u8], types: impl IntoIterator<Item = &'t SqlTyp
     types.into_iter().map(|t| pop(bytes, t)).collect()
 }
 
+/// The columns of packed rows of these types.
+pub fn columns<'a, 't>(
+    rows: impl Iterator<Item = &'a [u8]>,
+    types: impl IntoIterator<Item = &'t SqlType>,
+) -> Vec<ArrayRef> {
+    let mut rests: Vec<&[u8]> = rows.collect();
+    types.into_iter().map(|ty| pop_column(&mut rests, ty)).collect()
+}
+
+/// Takes the first value off each row. What most rows have goes into its column without a [`Value`] between.
+fn pop_column(rests: &mut [&[u8]], ty: &SqlType) -> ArrayRef {
+    use arrow_array::{Int32Array, Int64Array, builder::StringBuilder};
+    let is_value = |rest: &mut &[u8]| take(rest, 1) == [VALUE];
+    match ty {
+        SqlType::Int => Arc::new(rests.iter_mut().map(|r| is_value(r).then(|| pop_i32(r))).collect::<Int32Array>()),
+        SqlType::Bigint => {
+            Arc::new(rests.iter_mut().map(|r| is_value(r).then(|| read_i64(take(r, 8)))).collect::<Int64Array>())
+        }
+        SqlType::String => {
+            let mut builder = StringBuilder::with_capacity(rests.len(), 16 * rests.len());
+            for rest in rests {
+                if is_value(rest) {
+                    builder.append_value(String::from_utf8_lossy(&pop_text(rest)));
+                } else {
+                    builder.append_null();
+                }
+            }
+            Arc::new(builder.finish())
+        }
+        _ => {
+            let values: Vec<Value> = rests.iter_mut().map(|rest| pop(rest, ty)).collect();
+            column(ty, values.iter())
+        }
+    }
+}
+
 fn take<'a>(bytes: &mut &'a [u8], n: usize) -> &'a [u8] {
     let (head, tail) = bytes.split_at(n.min(bytes.len()));
     *bytes = tail;
@@ -424,6 +460,14 @@ mod tests {
                 packer.push(&mut a, i);
                 push(&mut b, v);
                 prop_assert_eq!(a, b);
+            }
+            let row = |v: &Value| { let mut out = Vec::new(); push_all(&mut out, [v, &Value::Int(7), &text("a\0b"), v]); out };
+            let rows: Vec<Vec<u8>> = values.iter().map(row).collect();
+            let types = [ty(), SqlType::Int, SqlType::String, ty()];
+            let columns = columns(rows.iter().map(Vec::as_slice), &types);
+            for (i, v) in values.iter().enumerate() {
+                let cells: Vec<Value> = columns.iter().zip(&types).map(|(column, ty)| cell(column, ty, i)).collect();
+                prop_assert_eq!(cells, [v.clone(), Value::Int(7), text("a\0b"), v.clone()]);
             }
         }
     }

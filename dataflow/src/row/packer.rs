@@ -151,7 +151,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// The text that the rows of a column have, which may be a slice of a longer one's.
-fn used_text(column: &StringArray) -> &[u8] {
+pub(crate) fn used_text(column: &StringArray) -> &[u8] {
     let offsets = column.value_offsets();
     let (first, last) = (offsets.first().copied().unwrap_or(0), offsets.last().copied().unwrap_or(0));
     column.value_data().get(first as usize..last as usize).unwrap_or_default()

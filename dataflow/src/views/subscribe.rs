@@ -120,7 +120,11 @@ pub fn collect(pieces: Flow<'_, Piece>, first: Option<u64>, mut deliver: Option<
                     pieces.sort_by_key(|p| p.order);
                     let single = pieces.len() == 1;
                     let stream = pieces.iter().any(|p| p.order != (0, 0));
-                    let mut rows: Vec<Row> = pieces.into_iter().flat_map(|p| p.rows).collect();
+                    let all: usize = pieces.iter().map(|p| p.rows.len()).sum();
+                    let mut pieces = pieces.into_iter().map(|p| p.rows);
+                    let mut rows = pieces.next().unwrap_or_default();
+                    rows.reserve_exact(all - rows.len());
+                    pieces.for_each(|more| rows.extend(more));
                     if first == Some(epoch) {
                         rows.reverse();
                         rows.sort_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));

@@ -1,5 +1,9 @@
 //! LIKE: `%` is any text within a line, `_` any character but a line's end; the whole text must match.
 
+use crate::row::packer::used_text;
+use arrow_array::{Array, StringArray};
+use arrow_buffer::BooleanBuffer;
+
 /// What is said of LIKE with null.
 pub(super) const NULL: &str = "LIKE of null";
 
@@ -56,6 +60,21 @@ impl Pattern {
             [Part::Many, inner @ ..] => text(inner).map_or_else(|| Kind::General(parts.clone()), Kind::Suffix),
             all => text(all).map_or_else(|| Kind::General(parts.clone()), Kind::Exact),
         })
+    }
+
+    /// Which texts of a column match; null does not.
+    pub(super) fn matching(&self, texts: &StringArray) -> BooleanBuffer {
+        let rows = |matches: &dyn Fn(&str) -> bool| {
+            BooleanBuffer::collect_bool(texts.len(), |i| texts.is_valid(i) && matches(texts.value(i)))
+        };
+        let all = used_text(texts);
+        match &self.0 {
+            // Where no text has a line's end, the two `%` are any text.
+            Kind::Contains(finder) if all.is_ascii() && memchr::memchr2(b'\n', b'\r', all).is_none() => {
+                rows(&|text| finder.find(text.as_bytes()).is_some())
+            }
+            _ => rows(&|text| self.matches(text)),
+        }
     }
 
     /// True when the whole text matches.
@@ -158,7 +177,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(3000))]
         #[test]
         fn like_is_the_regular_expression(pattern in "[ab%_\n!]{0,6}", text in "[abé\n\u{2028}]{0,7}", escape in prop::option::of(Just('!'))) {
-            prop_assert_eq!(Pattern::new(&pattern, escape).matches(&text), twin(&pattern, escape, &text), "{:?} LIKE {:?}", text, pattern);
+            let (compiled, expected) = (Pattern::new(&pattern, escape), twin(&pattern, escape, &text));
+            prop_assert_eq!(compiled.matches(&text), expected, "{:?} LIKE {:?}", text, pattern);
+            let column = StringArray::from(vec![Some("a"), Some(&text), None]).slice(1, 2);
+            prop_assert_eq!(compiled.matching(&column).iter().collect::<Vec<_>>(), [expected, false]);
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn like(cx: &mut Context<'_>, x: &Operand, y: &Operand, escape: Optio
     let (x, y) = match (text(x), pattern(y, escape)) {
         (Some(texts), Some(pattern)) => {
             let Some(texts) = texts.as_string_opt::<i32>() else { return fill(false, n) };
-            return BooleanBuffer::collect_bool(n, |i| texts.is_valid(i) && pattern.matches(texts.value(i)));
+            return pattern.matching(texts);
         }
         _ => (x.clone().into_array(&SqlType::String, n), y.clone().into_array(&SqlType::String, n)),
     };
