@@ -10,6 +10,9 @@ use crate::arrange::reader::Reader;
 use crate::row::packed;
 use crate::views::change::Bounds;
 
+/// For so many changes at most there is room before they are known to come.
+const ROOM: usize = 1 << 21;
+
 /// Changes that are being worked out.
 pub(super) struct Changes<'s, 'k> {
     shape: &'s Shape,
@@ -46,7 +49,6 @@ impl<'s, 'k> Changes<'s, 'k> {
 
     /// Windows of several panes each.
     pub(super) fn windows(&mut self, updates: &[(&'k [u8], Accum)], reader: &mut Reader, hops: Hops) {
-        self.out.reserve(updates.len());
         let (mut added, mut old): (Vec<Option<Accum>>, Vec<Option<Accum>>) = (Vec::new(), Vec::new());
         let mut from = Vec::new();
         let split = |update: &(&'k [u8], Accum)| Hops::split(update.0);
@@ -55,11 +57,18 @@ impl<'s, 'k> Changes<'s, 'k> {
             let ((group, before), (other, behind)) = (split(a), split(b));
             group == other && hops.first_start(behind.pane) < hops.last_start(before.pane) + hops.size
         };
+        // Their first window and their last one.
+        let ends = |near: &[(&'k [u8], Accum)]| {
+            let (first, last) = (near.first().map(|u| split(u).1.pane), near.last().map(|u| split(u).1.pane));
+            (first.map_or(0, |pane| hops.first_start(pane)), last.map_or(0, |pane| hops.last_start(pane)))
+        };
+        let slots = |(first, last)| usize::try_from((last - first) / hops.advance + 1).unwrap_or(0);
+        let all: usize = updates.chunk_by(near).map(|near| slots(ends(near))).sum();
+        self.out.reserve_exact(all.min(ROOM));
         for near in updates.chunk_by(near) {
-            let (Some((key, _)), Some((last, _))) = (near.first(), near.last()) else { continue };
-            let (group, place) = Hops::split(key);
-            let (first, last) = (hops.first_start(place.pane), hops.last_start(Hops::split(last).1.pane));
-            let slots = usize::try_from((last - first) / hops.advance + 1).unwrap_or(0);
+            let Some((group, _)) = near.first().map(split) else { continue };
+            let (first, last) = ends(near);
+            let slots = slots((first, last));
             for windows in [&mut added, &mut old] {
                 windows.clear();
                 windows.resize(slots, None);
