@@ -1,38 +1,45 @@
-//! How long the decoder takes for a click of about 280 bytes: `cargo run --release --example decode_speed`.
-//!
-//! Decodes batches of 4,000 clicks over and over, once with five columns demanded as the clickstream script does, once
-//! with all, once with keys in an order that changes from click to click.
-
-#![allow(clippy::print_stdout, reason = "this is a program")]
+//! The decoder, for clicks of about 280 bytes: `cargo bench -p weir-ingest`.
 
 use bytes::Bytes;
-use std::time::Instant;
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
 use weir_dataflow::plan::{Format, Source, TopicSpec};
 use weir_dataflow::row::{Column, Schema, SqlType};
 use weir_ingest::decode::Decoder;
 use weir_ingest::record::{Record, RecordBatch, Slice};
 
 fn main() {
-    let plain = batch(|i| click(i, false));
-    let shuffled = batch(|i| click(i, i % 2 == 1));
-    for (name, batch, columns) in [
-        ("five columns", &plain, &[2, 3, 4, 5, 6][..]),
-        ("eight columns", &plain, &[0, 1, 2, 3, 4, 5, 6, 7]),
-        ("five columns, two orders of keys", &shuffled, &[2, 3, 4, 5, 6]),
-    ] {
-        let mut decoder = Decoder::new(&source());
-        decoder.demand(columns);
+    divan::main();
+}
+
+/// As the clickstream script reads them.
+#[divan::bench]
+fn five_columns(bencher: Bencher<'_, '_>) {
+    decode(bencher, &[2, 3, 4, 5, 6], |i| click(i, false));
+}
+
+#[divan::bench]
+fn eight_columns(bencher: Bencher<'_, '_>) {
+    decode(bencher, &[0, 1, 2, 3, 4, 5, 6, 7], |i| click(i, false));
+}
+
+/// Each click has its keys in another order than the one before.
+#[divan::bench]
+fn five_columns_two_orders_of_keys(bencher: Bencher<'_, '_>) {
+    decode(bencher, &[2, 3, 4, 5, 6], |i| click(i, i % 2 == 1));
+}
+
+fn decode(bencher: Bencher<'_, '_>, columns: &[usize], click: impl Fn(u32) -> String) {
+    let batch = batch(click);
+    let mut decoder = Decoder::new(&source());
+    decoder.demand(columns);
+    let bencher = bencher.counter(ItemsCount::new(batch.records.len())).counter(BytesCount::new(batch.bytes.len()));
+    bencher.bench_local(|| {
         let mut rejects = Vec::new();
-        let mut best = f64::MAX;
-        for _ in 0..20 {
-            let start = Instant::now();
-            for _ in 0..20 {
-                std::hint::black_box(decoder.decode(batch, &mut rejects));
-            }
-            best = best.min(start.elapsed().as_nanos() as f64 / (20 * batch.records.len()) as f64);
-        }
-        println!("{name}: {best:.0} ns a click, {} rejects", rejects.len());
-    }
+        let decoded = decoder.decode(&batch, &mut rejects);
+        assert_eq!((decoded.len(), rejects.len()), (batch.records.len(), 0));
+        decoded
+    });
 }
 
 fn click(i: u32, turned: bool) -> String {
