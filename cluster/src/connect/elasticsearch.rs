@@ -22,7 +22,7 @@ pub(super) fn check(properties: &Properties) -> Result<(), ConnectError> {
 }
 
 /// Starts a connector; also its topics.
-pub(super) fn start(
+pub(super) async fn start(
     name: &str,
     properties: &Properties,
     context: &Context,
@@ -32,7 +32,10 @@ pub(super) fn start(
         tracing::warn!(connector = name, "{warning}");
     }
     let config = Arc::new(config);
-    let feeds = config.topics.iter().map(|topic| feed(name, topic.clone(), &config, context)).collect();
+    let mut feeds: Vec<Feed> = config.topics.iter().map(|topic| feed(name, topic.clone(), &config, context)).collect();
+    for feed in &mut feeds {
+        feed.begun().await;
+    }
     Ok((Run { feeds, paused: AtomicBool::new(false) }, config.topics.clone()))
 }
 

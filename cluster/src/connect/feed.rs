@@ -23,6 +23,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long to wait before subscribing again to what the workers do not know.
 const AGAIN: Duration = Duration::from_millis(250);
 
+/// How long at most it takes a feed to begin.
+const BEGIN: Duration = Duration::from_secs(10);
+
 /// How often counters are brought up to date.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -71,6 +74,7 @@ pub(crate) type Find = Box<dyn Fn(&Catalog) -> Option<Followed> + Send + Sync>;
 pub(crate) struct Feed {
     orders: watch::Sender<Orders>,
     shared: Arc<Mutex<Shared>>,
+    begun: watch::Receiver<bool>,
     task: JoinHandle<()>,
 }
 
@@ -89,15 +93,21 @@ struct Shared {
 }
 
 impl Feed {
-    /// Starts one; `first` is a subscription to begin with. Without it one is made at once when what is followed is
-    /// there, before any command that whoever started the feed gives afterwards: what they bring comes as changes.
+    /// Starts one; `first` is a subscription to begin with. Without it one is made at once when what is followed is there.
     pub(crate) fn start(setting: Setting, find: Find, make: Make, first: Option<Subscription>) -> Self {
         let subscribe = || find(&setting.catalog.borrow()).map(|followed| setting.subscribe(&followed));
         let first = first.or_else(subscribe);
         let (orders, received) = watch::channel(Orders::default());
+        let (begins, begun) = watch::channel(first.is_none());
         let shared = Arc::default();
-        let task = Task { setting, find, make, orders: received, shared: Arc::clone(&shared), counted: None };
-        Feed { orders, shared, task: tokio::spawn(task.run(first)) }
+        let task = Task { setting, find, make, orders: received, shared: Arc::clone(&shared), begins, counted: None };
+        Feed { orders, shared, begun, task: tokio::spawn(task.run(first)) }
+    }
+
+    /// Waits until what it follows has closed the epoch of its snapshot, if it is there: what comes afterwards comes as changes,
+    /// each epoch's on its own. A feed that cannot begin, or not soon, is not waited for.
+    pub(crate) async fn begun(&mut self) {
+        let _ = tokio::time::timeout(BEGIN, self.begun.wait_for(|begun| *begun)).await;
     }
 
     /// Lets it wait, or go on; going on also forgives a failure.
@@ -135,6 +145,7 @@ struct Task {
     make: Make,
     orders: watch::Receiver<Orders>,
     shared: Arc<Mutex<Shared>>,
+    begins: watch::Sender<bool>,
     /// What the metrics know of the delivery.
     counted: Option<Status>,
 }
@@ -156,12 +167,14 @@ impl Task {
                 Err(reason) => {
                     tracing::error!(name = self.setting.name, reason, "delivery failed");
                     lock(&self.shared).failed = Some(reason);
+                    self.begins.send_replace(true);
                     // Nothing changes until the connector is made again.
                     let _ = self.orders.wait_for(|o| o.stop.is_some()).await;
                     return;
                 }
             }
             let stop = self.forward(subscription).await;
+            self.begins.send_replace(true);
             let delivery = lock(&self.shared).delivery.take();
             if let Some(delivery) = delivery {
                 let status = delivery.stop(stop.unwrap_or(FAREWELL)).await;
@@ -197,6 +210,10 @@ impl Task {
             tokio::select! {
                 batch = subscription.next() => match batch {
                     Some(Ok(batch)) => {
+                        // What begins later than the first epoch of all shows that the snapshot's is closed.
+                        if batch.lower > 0 {
+                            self.begins.send_if_modified(|begun| !std::mem::replace(begun, true));
+                        }
                         if let Some(delivery) = &lock(&self.shared).delivery {
                             delivery.send(batch);
                         }

@@ -175,7 +175,7 @@ impl Connectors {
                 Connector { properties, class: DATAGEN, topics: vec![topic], run: Run::Datagen(run) }
             }
             _ => {
-                let (run, topics) = elasticsearch::start(name, &properties, &self.context)?;
+                let (run, topics) = elasticsearch::start(name, &properties, &self.context).await?;
                 Connector { properties, class: ELASTICSEARCH, topics, run: Run::Elasticsearch(run) }
             }
         };

@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let of = |kind: Kind| {
         vec![
             service::trial(&format!("{}/connectors-over-rest", kind.name()), move || connectors_over_rest(kind)),
+            service::trial(&format!("{}/first-changes", kind.name()), move || first_changes(kind)),
             service::trial(&format!("{}/malformed-documents", kind.name()), move || malformed_documents(kind)),
             service::trial(&format!("{}/server-says-429", kind.name()), move || server_says_429(kind)),
         ]
@@ -139,6 +140,22 @@ fn connectors_over_rest(kind: Kind) -> Result<()> {
     site.weir.ksql("DROP CONNECTOR by_statement;")?;
     ensure!(http::get(&base)?.ok()? == json!([]), "{}", http::get(&base)?.body);
     Ok(())
+}
+
+/// What comes as soon as whoever makes a sink has the answer comes as changes, each of which becomes a document.
+fn first_changes(kind: Kind) -> Result<()> {
+    let site = Site::start(kind)?;
+    site.sink("first_changes", "LATEST", json!({"key.ignore": "true"}))?.ok()?;
+    for v in 1..=3 {
+        site.insert("a", &v.to_string())?;
+        wait_for(LIMIT, "the row", || {
+            let (_, rows) = site.weir.pull("SELECT V FROM LATEST WHERE PLACE = 'a';")?;
+            Ok(ensure!(rows == [[json!(v)]], "{rows:?}"))
+        })?;
+    }
+    let mut values: Vec<Value> = site.documents("first_changes", 3)?.iter().map(|d| d["V"].clone()).collect();
+    values.sort_by_key(Value::as_i64);
+    Ok(ensure!(values == [1, 2, 3], "{values:?}"))
 }
 
 fn malformed_documents(kind: Kind) -> Result<()> {
