@@ -134,8 +134,10 @@ def views(parts):
 def paced(parts):
     for run in runs(parts, "freshness"):
         followed = ", every change followed" if run["run"]["changes"] else ""
+        workers = ", two workers" if run["run"]["workers"] == 2 else ""
         fresh, peek = run["freshness_ms"], run["peek_ms"]
-        yield (f"{run['run']['rate']:,} clicks/s offered, epochs of {run['run']['epoch_ms']} ms{followed}", load(run),
+        epochs = f"epochs of {run['run']['epoch_ms']} ms"
+        yield (f"{run['run']['rate']:,} clicks/s offered, {epochs}{workers}{followed}", load(run),
                f"freshness p50 {fresh['p50']:.0f}, p99 {fresh['p99']:.0f} ms; point query p50 {peek['p50']:.1f}, "
                f"p99 {peek['p99']:.1f} ms")
 
