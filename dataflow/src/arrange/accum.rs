@@ -96,13 +96,15 @@ impl Accum {
         }
     }
 
-    /// The results of these aggregates.
-    pub fn results<'a>(&'a self, calls: &'a [AggregateCall]) -> impl Iterator<Item = Value> + 'a {
-        let mut parts = self.parts.iter().flat_map(|p| p.iter());
-        calls.iter().map(move |call| match call.function {
-            AggregateFunction::CountRows => Value::Bigint(self.rows),
-            _ => parts.next().map_or(Value::Null, |part| part.result(call)),
-        })
+    /// The result of one of these aggregates.
+    pub fn result(&self, calls: &[AggregateCall], at: usize) -> Value {
+        let counts_rows = |call: &AggregateCall| call.function == AggregateFunction::CountRows;
+        if counts_rows(&calls[at]) {
+            return Value::Bigint(self.rows);
+        }
+        let part = calls[..at].iter().filter(|call| !counts_rows(call)).count();
+        let part = self.parts.as_deref().and_then(|parts| parts.get(part));
+        part.map_or(Value::Null, |part| part.result(&calls[at]))
     }
 }
 

@@ -70,7 +70,7 @@ fn results(calls: &[AggregateCall], call: usize, items: &[Item<'_>]) -> ArrayRef
         let counts: Int64Array = items.iter().map(|i| Some(i.accum.rows)).collect();
         return Arc::new(counts);
     }
-    let values: Vec<Value> = items.iter().map(|i| i.accum.results(calls).nth(call).unwrap_or(Value::Null)).collect();
+    let values: Vec<Value> = items.iter().map(|i| i.accum.result(calls, call)).collect();
     packed::column(&calls[call].ty, values.iter())
 }
 
