@@ -87,17 +87,7 @@ fn column(name: &str, ty: SqlType) -> Column {
 }
 
 fn topic() -> TopicSpec {
-    TopicSpec {
-        topic: "t".into(),
-        partitions: None,
-        replicas: None,
-        key_format: Format::Json,
-        value_format: Format::Json,
-        wrap_single_value: true,
-        timestamp: None,
-        window: None,
-        headers: Vec::new(),
-    }
+    TopicSpec::new("t", Format::Json, Format::Json)
 }
 
 fn source() -> Source {

@@ -80,16 +80,6 @@ fn source() -> Source {
         table: false,
         queryable: false,
         schema: Schema { key: vec![], value },
-        topic: TopicSpec {
-            topic: "clickstream".into(),
-            partitions: None,
-            replicas: None,
-            key_format: Format::Kafka,
-            value_format: Format::Json,
-            wrap_single_value: true,
-            timestamp: None,
-            window: None,
-            headers: vec![],
-        },
+        topic: TopicSpec::new("clickstream", Format::Kafka, Format::Json),
     }
 }

@@ -24,17 +24,7 @@ fn source(key: &[(&str, SqlType)], value: &[(&str, SqlType)], key_format: Format
         table: false,
         queryable: false,
         schema: Schema { key: columns(key), value: columns(value) },
-        topic: TopicSpec {
-            topic: "t".into(),
-            partitions: None,
-            replicas: None,
-            key_format,
-            value_format,
-            wrap_single_value: true,
-            timestamp: None,
-            window: None,
-            headers: vec![],
-        },
+        topic: TopicSpec::new("t", key_format, value_format),
     }
 }
 

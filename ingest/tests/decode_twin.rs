@@ -40,17 +40,7 @@ fn source() -> Source {
         table: false,
         queryable: false,
         schema: Schema { key: vec![], value: columns() },
-        topic: TopicSpec {
-            topic: "x".into(),
-            partitions: None,
-            replicas: None,
-            key_format: Format::None,
-            value_format: Format::Json,
-            wrap_single_value: true,
-            timestamp: None,
-            window: None,
-            headers: vec![],
-        },
+        topic: TopicSpec::new("x", Format::None, Format::Json),
     }
 }
 

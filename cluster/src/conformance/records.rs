@@ -157,15 +157,8 @@ mod tests {
             let schema = Schema { key: vec![column("K", SqlType::Int)], value: vec![column("V", SqlType::Bytes)] };
             let window = (!key.is_null()).then_some(Window { start: 5, end: 9, kind: WindowKind::Session });
             let topic = TopicSpec {
-                topic: "t".into(),
-                partitions: None,
-                replicas: None,
-                key_format,
-                value_format,
-                wrap_single_value: true,
-                timestamp: None,
                 window: window.map(|_| KeyWindow::Session),
-                headers: vec![],
+                ..TopicSpec::new("t", key_format, value_format)
             };
             let record = Record { topic: "t".into(), key, value, timestamp: Some(4), window, headers: None };
             let raw = encode(&record, &schema, &topic).unwrap();

@@ -91,6 +91,23 @@ pub struct TopicSpec {
     pub headers: Vec<(usize, Option<String>)>,
 }
 
+impl TopicSpec {
+    /// A topic of which a script says no more than this.
+    pub fn new(topic: impl Into<String>, key_format: Format, value_format: Format) -> Self {
+        TopicSpec {
+            topic: topic.into(),
+            partitions: None,
+            replicas: None,
+            key_format,
+            value_format,
+            wrap_single_value: true,
+            timestamp: None,
+            window: None,
+            headers: Vec::new(),
+        }
+    }
+}
+
 /// A declared stream or table over a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Source {

@@ -245,17 +245,7 @@ mod tests {
     }
 
     fn topic(key_format: Format, value_format: Format) -> TopicSpec {
-        TopicSpec {
-            topic: "t".into(),
-            partitions: None,
-            replicas: None,
-            key_format,
-            value_format,
-            wrap_single_value: true,
-            timestamp: None,
-            window: None,
-            headers: vec![],
-        }
+        TopicSpec::new("t", key_format, value_format)
     }
 
     fn row(key: Vec<Value>, value: Option<Vec<Value>>) -> Row {

@@ -10,17 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use weir_dataflow::plan::Format;
 
 fn topic(name: &str) -> TopicSpec {
-    TopicSpec {
-        topic: name.into(),
-        partitions: Some(3),
-        replicas: None,
-        key_format: Format::Kafka,
-        value_format: Format::Json,
-        wrap_single_value: true,
-        timestamp: None,
-        window: None,
-        headers: Vec::new(),
-    }
+    TopicSpec { partitions: Some(3), ..TopicSpec::new(name, Format::Kafka, Format::Json) }
 }
 
 fn config(brokers: &str) -> Config {

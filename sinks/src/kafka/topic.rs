@@ -131,17 +131,7 @@ mod tests {
 
     #[test]
     fn a_topic_is_made_by_what_the_view_is() {
-        let topic = |partitions| TopicSpec {
-            topic: "T".into(),
-            partitions,
-            replicas: None,
-            key_format: Format::Kafka,
-            value_format: Format::Json,
-            wrap_single_value: true,
-            timestamp: None,
-            window: None,
-            headers: Vec::new(),
-        };
+        let topic = |partitions| TopicSpec { partitions, ..TopicSpec::new("T", Format::Kafka, Format::Json) };
         let target = |table, window| Target {
             view: "V".into(),
             topic: "T".into(),
