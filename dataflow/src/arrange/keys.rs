@@ -2,7 +2,6 @@
 
 use super::offsets::Offsets;
 use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 
 /// Packed keys in one piece of memory: their bytes, and where each ends.
 #[derive(Clone, Serialize, Deserialize)]
@@ -140,35 +139,10 @@ fn sort(lists: &[&PackedKeys], headed: &mut [Headed], depth: usize, places: &mut
 }
 
 /// A key's first 16 bytes, as a number whose order is the bytes' order. Keys with the same head may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Head(u64, u64);
 
-impl Ord for Head {
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.number().cmp(&other.number())
-    }
-}
-
-impl PartialOrd for Head {
-    #[inline]
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-
-    // Sorting asks for this one. As one number it takes no branch.
-    #[inline]
-    fn lt(&self, other: &Self) -> bool {
-        self.number() < other.number()
-    }
-}
-
 impl Head {
-    #[inline]
-    fn number(self) -> u128 {
-        u128::from(self.0) << 64 | u128::from(self.1)
-    }
-
     /// Of this key.
     #[inline]
     pub fn of(key: &[u8]) -> Self {

@@ -4,14 +4,11 @@ use super::TableChange;
 use super::finish::{CHUNK, Item};
 use super::keyed::Shape;
 use super::sessions::Touched;
-use super::windows::Hops;
+use super::windows::{Hops, Place};
 use crate::arrange::Accum;
 use crate::arrange::reader::Reader;
 use crate::row::packed;
 use crate::views::change::Bounds;
-
-/// For so many changes at most there is room before they are known to come.
-const ROOM: usize = 1 << 21;
 
 /// Changes that are being worked out.
 pub(super) struct Changes<'s, 'k> {
@@ -57,18 +54,12 @@ impl<'s, 'k> Changes<'s, 'k> {
             let ((group, before), (other, behind)) = (split(a), split(b));
             group == other && hops.first_start(behind.pane) < hops.last_start(before.pane) + hops.size
         };
-        // Their first window and their last one.
-        let ends = |near: &[(&'k [u8], Accum)]| {
-            let (first, last) = (near.first().map(|u| split(u).1.pane), near.last().map(|u| split(u).1.pane));
-            (first.map_or(0, |pane| hops.first_start(pane)), last.map_or(0, |pane| hops.last_start(pane)))
-        };
-        let slots = |(first, last)| usize::try_from((last - first) / hops.advance + 1).unwrap_or(0);
-        let all: usize = updates.chunk_by(near).map(|near| slots(ends(near))).sum();
-        self.out.reserve_exact(all.min(ROOM));
         for near in updates.chunk_by(near) {
-            let Some((group, _)) = near.first().map(split) else { continue };
-            let (first, last) = ends(near);
-            let slots = slots((first, last));
+            let (Some((group, place)), Some((_, behind))) = (near.first().map(split), near.last().map(split)) else {
+                continue;
+            };
+            let (first, last) = (hops.first_start(place.pane), hops.last_start(behind.pane));
+            let slots = usize::try_from((last - first) / hops.advance + 1).unwrap_or(0);
             for windows in [&mut added, &mut old] {
                 windows.clear();
                 windows.resize(slots, None);
@@ -115,10 +106,10 @@ impl<'s, 'k> Changes<'s, 'k> {
     }
 
     fn finish(&mut self) {
-        let item = |p: &Pending<'k>, accum| Item { key: p.key, window: p.window, accum };
-        let before = self.pending.iter().filter_map(|p| p.before.as_ref().map(|b| item(p, b)));
+        let before = self.pending.iter().filter_map(|p| Some((p, p.before.as_ref()?)));
+        let after = self.pending.iter().map(|p| (p, &p.after));
         let items: Vec<Item<'_>> =
-            before.chain(self.pending.iter().map(|p| Item { key: p.key, window: p.window, accum: &p.after })).collect();
+            before.chain(after).map(|(p, accum)| Item { key: p.key, window: p.window, accum }).collect();
         let mut old = self.shape.finish.rows(&items);
         let new = old.split_off(items.len() - self.pending.len());
         let mut old = old.into_iter();
@@ -139,9 +130,9 @@ impl<'s, 'k> Changes<'s, 'k> {
 }
 
 /// Adds a pane's entry to the windows that it counts for, of which the first starts at `first`.
-fn spread(hops: Hops, place: super::windows::Place, accum: &Accum, first: i64, windows: &mut [Option<Accum>]) {
+fn spread(hops: Hops, place: Place, accum: &Accum, first: i64, windows: &mut [Option<Accum>]) {
     for start in hops.starts(place) {
-        let slot = usize::try_from((start - first) / hops.advance).ok().filter(|_| start >= first);
+        let slot = usize::try_from((start - first) / hops.advance).ok();
         match slot.and_then(|slot| windows.get_mut(slot)) {
             Some(Some(sum)) => sum.merge(accum),
             Some(none) => *none = Some(accum.clone()),
