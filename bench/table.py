@@ -134,7 +134,7 @@ def views(parts):
 def paced(parts):
     for run in runs(parts, "freshness"):
         followed = ", every change followed" if run["run"]["changes"] else ""
-        workers = ", two workers" if run["run"]["workers"] == 2 else ""
+        workers = f", {run['run']['workers']} workers" if run["run"]["workers"] > 1 else ""
         fresh, peek = run["freshness_ms"], run["peek_ms"]
         epochs = f"epochs of {run['run']['epoch_ms']} ms"
         yield (f"{run['run']['rate']:,} clicks/s offered, {epochs}{workers}{followed}", load(run),
