@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::processing_log::{Entry, Level, Message, ProcessingLog};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use weir_dataflow::bind::{self, Catalog};
 use weir_dataflow::plan::TopicSpec;
@@ -74,7 +74,8 @@ pub(crate) type Find = Box<dyn Fn(&Catalog) -> Option<Followed> + Send + Sync>;
 pub(crate) struct Feed {
     orders: watch::Sender<Orders>,
     shared: Arc<Mutex<Shared>>,
-    begun: watch::Receiver<bool>,
+    /// Its other end is dropped when it has begun.
+    begun: Option<oneshot::Receiver<()>>,
     task: JoinHandle<()>,
 }
 
@@ -98,7 +99,7 @@ impl Feed {
         let subscribe = || find(&setting.catalog.borrow()).map(|followed| setting.subscribe(&followed));
         let first = first.or_else(subscribe);
         let (orders, received) = watch::channel(Orders::default());
-        let (begins, begun) = watch::channel(first.is_none());
+        let (begins, begun) = first.as_ref().map(|_| oneshot::channel()).unzip();
         let shared = Arc::default();
         let task = Task { setting, find, make, orders: received, shared: Arc::clone(&shared), begins, counted: None };
         Feed { orders, shared, begun, task: tokio::spawn(task.run(first)) }
@@ -107,7 +108,9 @@ impl Feed {
     /// Waits until what it follows has closed the epoch of its snapshot, if it is there: what comes afterwards comes as changes,
     /// each epoch's on its own. A feed that cannot begin, or not soon, is not waited for.
     pub(crate) async fn begun(&mut self) {
-        let _ = tokio::time::timeout(BEGIN, self.begun.wait_for(|begun| *begun)).await;
+        if let Some(begun) = self.begun.take() {
+            let _ = tokio::time::timeout(BEGIN, begun).await;
+        }
     }
 
     /// Lets it wait, or go on; going on also forgives a failure.
@@ -145,7 +148,8 @@ struct Task {
     make: Make,
     orders: watch::Receiver<Orders>,
     shared: Arc<Mutex<Shared>>,
-    begins: watch::Sender<bool>,
+    /// Until it has begun, or never will.
+    begins: Option<oneshot::Sender<()>>,
     /// What the metrics know of the delivery.
     counted: Option<Status>,
 }
@@ -167,14 +171,14 @@ impl Task {
                 Err(reason) => {
                     tracing::error!(name = self.setting.name, reason, "delivery failed");
                     lock(&self.shared).failed = Some(reason);
-                    self.begins.send_replace(true);
+                    self.begins = None;
                     // Nothing changes until the connector is made again.
                     let _ = self.orders.wait_for(|o| o.stop.is_some()).await;
                     return;
                 }
             }
             let stop = self.forward(subscription).await;
-            self.begins.send_replace(true);
+            self.begins = None;
             let delivery = lock(&self.shared).delivery.take();
             if let Some(delivery) = delivery {
                 let status = delivery.stop(stop.unwrap_or(FAREWELL)).await;
@@ -212,7 +216,7 @@ impl Task {
                     Some(Ok(batch)) => {
                         // What begins later than the first epoch of all shows that the snapshot's is closed.
                         if batch.lower > 0 {
-                            self.begins.send_if_modified(|begun| !std::mem::replace(begun, true));
+                            self.begins = None;
                         }
                         if let Some(delivery) = &lock(&self.shared).delivery {
                             delivery.send(batch);

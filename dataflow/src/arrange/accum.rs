@@ -95,17 +95,6 @@ impl Accum {
             Part::merge_all(mine, others);
         }
     }
-
-    /// The result of one of these aggregates.
-    pub fn result(&self, calls: &[AggregateCall], at: usize) -> Value {
-        let counts_rows = |call: &AggregateCall| call.function == AggregateFunction::CountRows;
-        if counts_rows(&calls[at]) {
-            return Value::Bigint(self.rows);
-        }
-        let part = calls[..at].iter().filter(|call| !counts_rows(call)).count();
-        let part = self.parts.as_deref().and_then(|parts| parts.get(part));
-        part.map_or(Value::Null, |part| part.result(&calls[at]))
-    }
 }
 
 impl Part {
@@ -231,7 +220,8 @@ impl Part {
         }
     }
 
-    fn result(&self, call: &AggregateCall) -> Value {
+    /// The aggregate's result.
+    pub fn result(&self, call: &AggregateCall) -> Value {
         match self {
             Part::Whole(n) => match &call.ty {
                 SqlType::Int => Value::Int(*n as i32),

@@ -50,7 +50,7 @@ impl Finish {
 
 fn finish(aggregate: &Aggregate, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
     let keys = packed::columns(items.iter().map(|i| i.key), aggregate.group.iter().map(|g| g.expr.ty()));
-    let results = (0..aggregate.calls.len()).map(|call| results(&aggregate.calls, call, items));
+    let results = results(&aggregate.calls, items);
     let bounds = [|w: Bounds| w.start, |w: Bounds| w.end].map(|bound| {
         let bounds: Int64Array = items.iter().map(|i| i.window.map(bound)).collect();
         Arc::new(bounds) as ArrayRef
@@ -64,14 +64,19 @@ fn finish(aggregate: &Aggregate, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
     pack(&aggregate.project, &input, shown.as_ref(), items.len())
 }
 
-/// The results of one of the aggregates.
-fn results(calls: &[AggregateCall], call: usize, items: &[Item<'_>]) -> ArrayRef {
-    if calls[call].function == AggregateFunction::CountRows {
-        let counts: Int64Array = items.iter().map(|i| Some(i.accum.rows)).collect();
-        return Arc::new(counts);
-    }
-    let values: Vec<Value> = items.iter().map(|i| i.accum.result(calls, call)).collect();
-    packed::column(&calls[call].ty, values.iter())
+/// The results of each aggregate.
+fn results(calls: &[AggregateCall], items: &[Item<'_>]) -> Vec<ArrayRef> {
+    let mut part = 0;
+    let result = |call: &AggregateCall| {
+        if call.function == AggregateFunction::CountRows {
+            return Arc::new(items.iter().map(|i| Some(i.accum.rows)).collect::<Int64Array>()) as ArrayRef;
+        }
+        let parts = items.iter().map(|i| i.accum.parts.as_deref().and_then(|parts| parts.get(part)));
+        let values: Vec<Value> = parts.map(|p| p.map_or(Value::Null, |p| p.result(call))).collect();
+        part += 1;
+        packed::column(&call.ty, values.iter())
+    };
+    calls.iter().map(result).collect()
 }
 
 /// The rows of a projection, packed, where `shown` is true.

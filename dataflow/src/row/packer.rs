@@ -114,8 +114,8 @@ impl PackedColumn {
 
     fn hash(&self, hashes: &mut [u64]) {
         match &self.cells {
-            Cells::Int(values) => self.hash_each(hashes, |hash, row| mix(hash, values[row] as u64)),
-            Cells::Bigint(values) => self.hash_each(hashes, |hash, row| mix(hash, values[row] as u64)),
+            Cells::Int(values) => self.hash_each(hashes, |hash, row| spread(hash ^ values[row] as u64)),
+            Cells::Bigint(values) => self.hash_each(hashes, |hash, row| spread(hash ^ values[row] as u64)),
             Cells::Text(values) => self.hash_each(hashes, |hash, row| mix_text(hash, values.value(row).as_bytes())),
             Cells::Other(..) => {
                 let mut own = Vec::new();
@@ -229,15 +229,6 @@ impl Packer {
 
     /// A hash of each row. Equal rows have equal hashes; it is cheap, and only good enough for a cache.
     pub fn hashes(&self, rows: usize) -> Vec<u64> {
-        match self.columns.as_slice() {
-            [PackedColumn { cells: Cells::Int(v), .. }] => {
-                return v[..rows].iter().map(|v| spread(*v as u64)).collect();
-            }
-            [PackedColumn { cells: Cells::Bigint(v), .. }] => {
-                return v[..rows].iter().map(|v| spread(*v as u64)).collect();
-            }
-            _ => {}
-        }
         let mut hashes = vec![0; rows];
         self.columns.iter().for_each(|c| c.hash(&mut hashes));
         hashes

@@ -5,7 +5,7 @@
 
 use super::column::{Cells, ColumnBuilder, end_bytes, push_within};
 use super::node::{Node, push_text, text_of, unescape};
-use super::number::{Digits, integer_bits, number_double, parse_double, parse_int, parse_long, quoted, short_number};
+use super::number::{Digits, integer_bits, number_double, parse_double, parse_long, quoted, short_number};
 use super::scan::{Kind, Token};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -71,16 +71,11 @@ pub(super) fn check(ty: &SqlType, all: &[u8], token: Option<Token>) -> Result<()
 
 #[inline(always)]
 fn int(all: &[u8], token: Token) -> Option<i32> {
-    if let (Kind::Text, Some(short)) = (token.kind, short(all, token)) {
-        return i32::try_from(short).ok();
-    }
+    let long = long(all, token)?;
     match token.kind {
-        Kind::Text => parse_int(token.bytes(all)),
-        Kind::Escaped => parse_int(text_of(all, token).as_bytes()),
+        Kind::Text | Kind::Escaped => i32::try_from(long).ok(),
         // Java's intValue: the low bits.
-        Kind::Integer => long(all, token).map(|v| v as i32),
-        Kind::Fraction => Digits::parse(token.bytes(all)).map(|d| d.low_bits() as i32),
-        Kind::True | Kind::False | Kind::Null | Kind::Array | Kind::Object => None,
+        _ => Some(long as i32),
     }
 }
 

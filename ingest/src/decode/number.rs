@@ -65,13 +65,25 @@ pub(super) fn short_number(all: &[u8], from: usize, to: usize) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// Eight bytes less `'0'`: what each digit stands for.
+#[inline(always)]
+pub(super) fn digits(word: u64) -> u64 {
+    word ^ 0x3030_3030_3030_3030
+}
+
+/// Not zero in the lowest byte that is above 9, and zero in those below it.
+#[inline(always)]
+pub(super) fn above_nine(digits: u64) -> u64 {
+    (digits | digits.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0
+}
+
 /// The number of `count` digits from 1 to 8 at `from`, where at least 8 bytes are.
 #[inline(always)]
 fn eight_digits(all: &[u8], from: usize, count: usize) -> Option<i64> {
     let word = u64::from_le_bytes(*all.get(from..)?.first_chunk()?);
     // The last digit in the highest byte, zeros before the first.
-    let digits = (word ^ 0x3030_3030_3030_3030) << (8 * (8 - count));
-    if (digits | digits.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0 != 0 {
+    let digits = digits(word) << (8 * (8 - count));
+    if above_nine(digits) != 0 {
         return None;
     }
     let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;

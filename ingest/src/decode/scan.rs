@@ -1,6 +1,8 @@
 //! JSON as tokens over the bytes of a batch: where a value starts and ends, and of which kind it is. Nothing is
 //! copied or unescaped; everything that is passed over is checked to be well-formed.
 
+use super::number::{above_nine, digits};
+
 /// What stands at a [`Token`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -308,9 +310,7 @@ impl<'a> Scan<'a> {
         while at < self.end
             && let Some(chunk) = self.all[at..].first_chunk()
         {
-            // Not zero in every byte that is no digit, from the first on.
-            let odd = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
-            let others = (odd | odd.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0;
+            let others = above_nine(digits(u64::from_le_bytes(*chunk)));
             if others != 0 {
                 return (at + others.trailing_zeros() as usize / 8).min(self.end);
             }

@@ -67,10 +67,9 @@ impl Pattern {
         let rows = |matches: &dyn Fn(&str) -> bool| {
             BooleanBuffer::collect_bool(texts.len(), |i| texts.is_valid(i) && matches(texts.value(i)))
         };
-        let all = used_text(texts);
         match &self.0 {
             // Where no text has a line's end, the two `%` are any text.
-            Kind::Contains(finder) if all.is_ascii() && memchr::memchr2(b'\n', b'\r', all).is_none() => {
+            Kind::Contains(finder) if str::from_utf8(used_text(texts)).is_ok_and(is_one_line) => {
                 rows(&|text| finder.find(text.as_bytes()).is_some())
             }
             _ => rows(&|text| self.matches(text)),
