@@ -1,16 +1,15 @@
 //! What a store does for each group of an epoch: `cargo bench -p weir-dataflow`.
 //!
-//! An epoch of 50,000 groups, by number (a user's id) or by text (a user's name, whose first 16 bytes many share), each
-//! with a window's start behind it.
+//! An epoch of 50,000 groups, by number (a user's id) or by text (a user's name, whose first 16 bytes many share).
 
 use arrow_array::{ArrayRef, Int32Array, StringArray};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use std::sync::Arc;
-use weir_dataflow::arrange::keys::in_order;
-use weir_dataflow::arrange::{Accum, PackedKeys, Run};
+use weir_dataflow::arrange::keys::by_group;
+use weir_dataflow::arrange::{Accum, Dictionary, Key, KeyList, Keys, PackedKeys, Place, Run, dictionary};
+use weir_dataflow::row::SqlType;
 use weir_dataflow::row::packer::Packer;
-use weir_dataflow::row::{SqlType, packed};
 
 const GROUPS: usize = 50_000;
 
@@ -48,22 +47,22 @@ fn column(by: By, epoch: usize) -> (ArrayRef, SqlType) {
 fn keys(by: By, epoch: usize) -> PackedKeys {
     let packer = Packer::new(vec![column(by, epoch)]);
     let mut keys = PackedKeys::default();
-    for row in 0..GROUPS {
-        keys.push_with(|out| {
-            packer.push(out, row);
-            packed::push_i64(out, 1_704_067_200_000);
-        });
-    }
+    (0..GROUPS).for_each(|row| keys.push_with(|out| packer.push(out, row)));
     keys
 }
 
-fn run(by: By, epoch: usize) -> Run {
-    let keys = keys(by, epoch);
-    let mut run = Run::new(epoch as u64, keys.len(), keys.bytes());
-    for place in in_order(&[&keys]) {
-        run.push(keys.get(place.at as usize), Accum { rows: 1, time: 7, parts: None });
-    }
-    run
+/// The numbers of an epoch's groups.
+fn numbers(groups: &mut Dictionary, keys: &PackedKeys) -> Vec<u32> {
+    let (hashes, mut numbers): (Vec<u64>, _) = (keys.iter().map(dictionary::hash).collect(), Vec::new());
+    groups.numbers(keys, &hashes, 0, &mut numbers);
+    numbers
+}
+
+/// A dictionary that knows all groups, and the numbers of some epochs'.
+fn epochs() -> (Dictionary, Vec<Vec<u32>>) {
+    let mut groups = Dictionary::default();
+    let epochs = (0..RUNS).map(|epoch| numbers(&mut groups, &keys(By::Text, epoch))).collect();
+    (groups, epochs)
 }
 
 /// What a grouping asks of each row.
@@ -77,23 +76,39 @@ fn hash(bencher: Bencher<'_, '_>, by: By) {
 #[divan::bench(args = BY)]
 fn compare(bencher: Bencher<'_, '_>, by: By) {
     let (packer, keys) = (Packer::new(vec![column(by, 0)]), keys(by, 0));
-    let behind = |row: usize| &keys.get(row)[keys.get(row).len() - 8..];
     bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| {
-        assert!((0..GROUPS).all(|row| packer.matches(row, keys.get(row), behind(row))));
+        assert!((0..GROUPS).all(|row| packer.matches(row, keys.get(row))));
     });
 }
 
-/// An epoch's end.
+/// What a grouping asks of each row whose group it has not seen lately: the group's number, which it has.
 #[divan::bench(args = BY)]
-fn put_in_order(bencher: Bencher<'_, '_>, by: By) {
-    let keys = keys(by, 0);
-    bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| in_order(&[&keys]));
+fn number(bencher: Bencher<'_, '_>, by: By) {
+    let (mut groups, keys) = (Dictionary::default(), keys(by, 0));
+    numbers(&mut groups, &keys);
+    bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| numbers(&mut groups, &keys));
+}
+
+/// An epoch's end.
+#[divan::bench]
+fn put_in_order(bencher: Bencher<'_, '_>) {
+    let (groups, epochs) = epochs();
+    bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| by_group(&epochs[0], groups.end()));
 }
 
 /// Every eighth epoch's end.
-#[divan::bench(args = BY)]
-fn merge_runs(bencher: Bencher<'_, '_>, by: By) {
-    let runs: Vec<Run> = (0..RUNS).map(|epoch| run(by, epoch)).collect();
-    let runs: Vec<&Run> = runs.iter().collect();
+#[divan::bench]
+fn merge_runs(bencher: Bencher<'_, '_>) {
+    let (groups, epochs) = epochs();
+    let run = |(epoch, numbers): (u64, &Vec<u32>)| {
+        let mut run: Run<Keys> = Run::new(epoch, numbers.len(), 0);
+        for at in by_group(numbers, groups.end()) {
+            let place = Place { at: 1_704_067_200_000, mark: 0 };
+            run.push(Key { group: numbers[at as usize], place }, Accum { rows: 1, time: 7, parts: None });
+        }
+        run
+    };
+    let runs: Vec<Run<Keys>> = (0..).zip(&epochs).map(run).collect();
+    let runs: Vec<&Run<Keys>> = runs.iter().collect();
     bencher.counter(ItemsCount::new(RUNS * GROUPS)).bench_local(|| Run::merged(&runs, RUNS as u64));
 }

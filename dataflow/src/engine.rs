@@ -8,12 +8,12 @@ use crate::plan::join::{Join, Matching};
 use crate::plan::query::RowQuery;
 use crate::plan::{Aggregate, Pipeline, Source, Step, View, ViewKind, Windowing};
 use crate::render::finish::Finish;
-use crate::render::group::{self, Grouping};
+use crate::render::group::{self, Grouping, SharedDictionary};
 use crate::render::keyed::{self, Kept, Selection, Shape, Windows};
 use crate::render::port::{Flow, Inlet, Outlet};
 use crate::render::windows::Hops;
 use crate::render::{Reports, SharedReports, TableChange, arrivals, finals, lookup, paired, steps, tables, within};
-use crate::row::{Batch, Schema, SqlType, packed};
+use crate::row::{Batch, Schema, packed};
 use crate::time::WindowSpec;
 use crate::views::change::{ChangeBatch, Row};
 use crate::views::{peek, subscribe};
@@ -183,9 +183,7 @@ impl Engine {
     pub fn declare(&mut self, worker: &mut Worker, source: &Source, split: bool) {
         let windowed = source.topic.window.is_some();
         let (dataflow, inputs, out, kept) = if source.table {
-            let bounds = std::iter::repeat_n(SqlType::Bigint, if windowed { 2 } else { 0 });
             let shape = Shape {
-                key: source.schema.key.iter().map(|c| c.ty.clone()).chain(bounds).collect(),
                 windows: Windows::None,
                 retention: i64::MAX,
                 finish: Finish::Row,
@@ -197,7 +195,8 @@ impl Engine {
             let (inlet, kept, outlet) = worker.dataflow_named::<u64, _, _>(&source.name, |scope| {
                 let (inlet, records) = Inlet::new(scope, frontier);
                 let parcels = tables::records(records, schema);
-                let (kept, changes) = keyed::render(parcels, shape, &source.name, &reports);
+                let (kept, changes) =
+                    keyed::render(parcels, shape, SharedDictionary::default(), &source.name, &reports);
                 (inlet, kept, Outlet::new(changes))
             });
             let input = Input { from: String::new(), port: Port::Batches(inlet), reads: None };
@@ -599,7 +598,8 @@ impl Engine {
     /// Shows all rows that this worker keeps of a table, as of the newest epoch.
     pub fn scan(&self, name: &str, each: impl FnMut(keyed::PackedRow)) {
         if let Some(kept) = self.nodes.get(name).and_then(|n| n.kept.as_ref()) {
-            let selection = Selection { keys: None, starts: (i64::MIN, i64::MAX), as_of: u64::MAX };
+            let selection =
+                Selection { keys: None, bounds_behind: false, starts: (i64::MIN, i64::MAX), as_of: u64::MAX };
             kept.borrow_mut().rows(&selection, each);
         }
     }
@@ -651,6 +651,7 @@ struct Building<'a, 'scope> {
 
 impl<'scope> Building<'_, 'scope> {
     fn view(&mut self, view: &View, input: &Schema, split: bool) -> (Out, Option<Rc<RefCell<Kept>>>) {
+        let groups = SharedDictionary::default();
         let (parcels, shape) = match &view.kind {
             ViewKind::Stream(pipeline) => {
                 return (Out::Batches(Outlet::new(self.stream(pipeline))), None);
@@ -663,16 +664,15 @@ impl<'scope> Building<'_, 'scope> {
                     let steps = aggregate.input.clone();
                     tables::groups(changes, input.clone(), steps, grouping, self.view, self.reports)
                 } else {
-                    group::render(self.stream(&aggregate.input), grouping, split, self.view, self.reports)
+                    group::render(self.stream(&aggregate.input), grouping, &groups, split, self.view, self.reports)
                 };
-                (parcels, shape(view, aggregate))
+                (parcels, shape(aggregate))
             }
             ViewKind::Table(pipeline) => {
                 let changes = self.changes(&pipeline.input);
                 let (steps, output) = (pipeline.clone(), view.schema.clone());
                 let parcels = tables::rows(changes, input.clone(), steps, output, self.view, self.reports);
                 let shape = Shape {
-                    key: view.schema.key.iter().map(|c| c.ty.clone()).collect(),
                     windows: Windows::None,
                     retention: i64::MAX,
                     finish: Finish::Row,
@@ -683,7 +683,7 @@ impl<'scope> Building<'_, 'scope> {
             }
         };
         let (windows, final_grace) = (shape.windows, shape.final_grace);
-        let (kept, mut changes) = keyed::render(parcels, shape, self.view, self.reports);
+        let (kept, mut changes) = keyed::render(parcels, shape, groups, self.view, self.reports);
         if let Some(grace) = final_grace {
             changes = finals::render(changes, &kept, windows, grace);
         }
@@ -765,14 +765,13 @@ fn retention(window: Windowing) -> i64 {
     window.retention_ms.saturating_add(shown)
 }
 
-fn shape(view: &View, aggregate: &Aggregate) -> Shape {
+fn shape(aggregate: &Aggregate) -> Shape {
     let windows = match aggregate.window.map(|w| w.spec) {
         None => Windows::None,
         Some(WindowSpec::Session { gap }) => Windows::Sessions(gap),
         Some(spec) => Hops::new(spec).map_or(Windows::None, Windows::Hops),
     };
     Shape {
-        key: view.schema.key.iter().map(|c| c.ty.clone()).collect(),
         windows,
         retention: aggregate.window.map_or(i64::MAX, retention),
         finish: Finish::Aggregate(Box::new(aggregate.clone())),

@@ -1,13 +1,13 @@
 //! Accumulators in columns: most views count, and then a number of rows and a time are all there is.
 
-use super::{Accum, Part};
+use super::{Accum, Narrow, Part};
 use serde::{Deserialize, Serialize};
 
 /// A list of accumulators.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Accums {
-    rows: Vec<i64>,
-    times: Vec<i64>,
+    rows: Narrow,
+    times: Narrow,
     /// Empty while no accumulator has parts.
     parts: Vec<Option<Box<[Part]>>>,
 }
@@ -15,14 +15,14 @@ pub struct Accums {
 impl Accums {
     /// An empty list with room for so many.
     pub fn with_room(accums: usize) -> Self {
-        Accums { rows: Vec::with_capacity(accums), times: Vec::with_capacity(accums), parts: Vec::new() }
+        Accums { rows: Narrow::with_room(accums), times: Narrow::with_room(accums), parts: Vec::new() }
     }
 
     /// Gives room back that is not used, where that is much.
     pub fn shrink(&mut self) {
-        if self.rows.capacity() / 4 * 3 > self.rows.len() {
-            self.rows.shrink_to_fit();
-            self.times.shrink_to_fit();
+        self.rows.shrink();
+        self.times.shrink();
+        if self.parts.capacity() / 4 * 3 > self.parts.len() {
             self.parts.shrink_to_fit();
         }
     }
@@ -39,8 +39,23 @@ impl Accums {
     }
 
     /// The time of each.
-    pub fn times(&self) -> &[i64] {
+    pub fn times(&self) -> &Narrow {
         &self.times
+    }
+
+    /// Appends all of another list.
+    pub fn append(&mut self, mut other: Accums) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        if !self.parts.is_empty() || !other.parts.is_empty() {
+            self.parts.resize(self.len(), None);
+            self.parts.append(&mut other.parts);
+            self.parts.resize(self.len() + other.len(), None);
+        }
+        self.rows.append(other.rows);
+        self.times.append(other.times);
     }
 
     /// Appends one.
@@ -53,20 +68,19 @@ impl Accums {
     #[inline]
     pub fn push_taken(&mut self, from: &mut Accums, at: usize) {
         let parts = from.parts.get_mut(at).and_then(Option::take);
-        self.push_numbers(from.rows[at], from.times[at], parts);
+        self.push_numbers(from.rows.get(at), from.times.get(at), parts);
     }
 
     /// Appends one of another list.
     #[inline]
     pub fn push_copy(&mut self, from: &Accums, at: usize) {
         let parts = from.parts.get(at).cloned().flatten();
-        self.push_numbers(from.rows[at], from.times[at], parts);
+        self.push_numbers(from.rows.get(at), from.times.get(at), parts);
     }
 
     #[inline]
     fn push_numbers(&mut self, rows: i64, time: i64, parts: Option<Box<[Part]>>) {
         if parts.is_some() && self.parts.is_empty() {
-            self.parts.reserve_exact(self.rows.capacity());
             self.parts.resize(self.rows.len(), None);
         }
         if parts.is_some() || !self.parts.is_empty() {
@@ -78,20 +92,22 @@ impl Accums {
 
     /// A copy of one.
     pub fn get(&self, at: usize) -> Accum {
-        Accum { rows: self.rows[at], time: self.times[at], parts: self.parts.get(at).cloned().flatten() }
+        Accum { rows: self.rows.get(at), time: self.times.get(at), parts: self.parts.get(at).cloned().flatten() }
     }
 
     /// One, which is left without its parts.
     pub fn take(&mut self, at: usize) -> Accum {
         let parts = self.parts.get_mut(at).and_then(Option::take);
-        Accum { rows: self.rows[at], time: self.times[at], parts }
+        Accum { rows: self.rows.get(at), time: self.times.get(at), parts }
     }
 
     /// Adds a row of this time to one. Returns its parts, to which the row's arguments are to be added.
     #[inline]
     pub fn add_row(&mut self, at: usize, time: i64) -> Option<&mut [Part]> {
-        self.rows[at] += 1;
-        self.times[at] = self.times[at].max(time);
+        self.rows.set(at, self.rows.get(at) + 1);
+        if time > self.times.get(at) {
+            self.times.set(at, time);
+        }
         self.parts.get_mut(at).and_then(Option::as_deref_mut)
     }
 
@@ -99,16 +115,16 @@ impl Accums {
     #[inline]
     pub fn add_to_last(&mut self, from: &Accums, at: usize) {
         let Some(last) = self.rows.len().checked_sub(1) else { return };
-        if self.rows[last] == Accum::DEAD || from.rows[at] == Accum::DEAD {
-            self.rows[last] = Accum::DEAD;
-            self.times[last] = i64::MIN;
+        if self.rows.get(last) == Accum::DEAD || from.rows.get(at) == Accum::DEAD {
+            self.rows.set(last, Accum::DEAD);
+            self.times.set(last, i64::MIN);
             if let Some(parts) = self.parts.get_mut(last) {
                 *parts = None;
             }
             return;
         }
-        self.rows[last] += from.rows[at];
-        self.times[last] = self.times[last].max(from.times[at]);
+        self.rows.set(last, self.rows.get(last) + from.rows.get(at));
+        self.times.set(last, self.times.get(last).max(from.times.get(at)));
         if let (Some(Some(parts)), Some(Some(others))) = (self.parts.get_mut(last), from.parts.get(at)) {
             Part::merge_all(parts, others);
         }
@@ -116,7 +132,7 @@ impl Accums {
 
     /// Adds one to an accumulator.
     pub fn add_onto(&self, at: usize, sum: &mut Accum) {
-        sum.add(self.rows[at], self.times[at], self.parts.get(at).and_then(Option::as_deref));
+        sum.add(self.rows.get(at), self.times.get(at), self.parts.get(at).and_then(Option::as_deref));
     }
 }
 

@@ -1,7 +1,180 @@
-//! Byte strings one after the other, and how they are put in order.
+//! What updates are kept under, in lists, and how it is put in order.
 
+use super::narrow::Narrow;
 use super::offsets::Offsets;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+
+/// A list of keys.
+pub trait KeyList {
+    /// A key of the list.
+    type Key<'k>: Copy;
+    /// What tells most keys apart, in their order: of two keys the lesser one's is not greater.
+    type Head: Copy + Ord;
+
+    /// An empty list with room for so many keys, which have so many bytes together.
+    fn with_room(keys: usize, bytes: usize) -> Self;
+    /// Appends a key.
+    fn push(&mut self, key: Self::Key<'_>);
+    /// A key.
+    fn get(&self, at: usize) -> Self::Key<'_>;
+    /// How many there are.
+    fn len(&self) -> usize;
+    /// True when there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The bytes of all keys together.
+    fn bytes(&self) -> usize;
+    /// Gives room back that is not used, where that is much.
+    fn shrink(&mut self);
+    /// A key's head.
+    fn head(key: Self::Key<'_>) -> Self::Head;
+    /// The order of two keys that have the same head.
+    fn behind_head(a: Self::Key<'_>, b: Self::Key<'_>) -> Ordering;
+    /// Whether it is the same key.
+    #[inline]
+    fn same(a: Self::Key<'_>, b: Self::Key<'_>) -> bool {
+        Self::head(a) == Self::head(b) && Self::behind_head(a, b).is_eq()
+    }
+}
+
+/// A group's number, and which of its updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// See [`Dictionary`](super::Dictionary).
+    pub group: u32,
+    /// Where in the group.
+    pub place: Place,
+}
+
+/// Which of a group's panes or sessions; of a group without windows always the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// A pane's start; of a session its start, the latest first.
+    pub at: i64,
+    /// Tells those with the same start apart.
+    pub mark: u32,
+}
+
+/// A list of places.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Places {
+    len: usize,
+    /// Empty while all are 0.
+    at: Narrow,
+    /// Empty while all are 0.
+    marks: Vec<u32>,
+}
+
+impl Places {
+    /// An empty list with room for so many.
+    pub fn with_room(places: usize) -> Self {
+        Places { at: Narrow::with_room(places), ..Places::default() }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a place.
+    #[inline]
+    pub fn push(&mut self, place: Place) {
+        if place.at != 0 || !self.at.is_empty() {
+            if self.at.is_empty() {
+                (0..self.len).for_each(|_| self.at.push(0));
+            }
+            self.at.push(place.at);
+        }
+        if place.mark != 0 || !self.marks.is_empty() {
+            self.marks.resize(self.len, 0);
+            self.marks.push(place.mark);
+        }
+        self.len += 1;
+    }
+
+    /// A place.
+    #[inline]
+    pub fn get(&self, at: usize) -> Place {
+        let start = if self.at.is_empty() { 0 } else { self.at.get(at) };
+        Place { at: start, mark: self.marks.get(at).copied().unwrap_or(0) }
+    }
+
+    /// Appends all of another list.
+    pub fn append(&mut self, other: Places) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        (0..other.len).for_each(|at| self.push(other.get(at)));
+    }
+
+    fn shrink(&mut self) {
+        self.at.shrink();
+        if self.marks.capacity() / 4 * 3 > self.marks.len() {
+            self.marks.shrink_to_fit();
+        }
+    }
+}
+
+/// Keys of numbered groups.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    groups: Vec<u32>,
+    places: Places,
+}
+
+impl KeyList for Keys {
+    type Key<'k> = Key;
+    type Head = Key;
+
+    fn with_room(keys: usize, _: usize) -> Self {
+        Keys { groups: Vec::with_capacity(keys), places: Places::with_room(keys) }
+    }
+
+    #[inline]
+    fn push(&mut self, key: Key) {
+        self.groups.push(key.group);
+        self.places.push(key.place);
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> Key {
+        Key { group: self.groups[at], place: self.places.get(at) }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn shrink(&mut self) {
+        if self.groups.capacity() / 4 * 3 > self.groups.len() {
+            self.groups.shrink_to_fit();
+        }
+        self.places.shrink();
+    }
+
+    #[inline]
+    fn head(key: Key) -> Key {
+        key
+    }
+
+    #[inline]
+    fn behind_head(_: Key, _: Key) -> Ordering {
+        Ordering::Equal
+    }
+}
 
 /// Packed keys in one piece of memory: their bytes, and where each ends.
 #[derive(Clone, Serialize, Deserialize)]
@@ -19,25 +192,11 @@ impl std::fmt::Debug for PackedKeys {
 
 impl Default for PackedKeys {
     fn default() -> Self {
-        Self::with_room(0)
+        Self::with_room(0, 0)
     }
 }
 
 impl PackedKeys {
-    /// Room for keys that have so many bytes together.
-    pub fn with_room(bytes: usize) -> Self {
-        let mut ends = Offsets::default();
-        ends.push(0);
-        PackedKeys { bytes: Vec::with_capacity(bytes), ends }
-    }
-
-    /// Appends a key.
-    #[inline]
-    pub fn push(&mut self, key: &[u8]) {
-        self.bytes.extend_from_slice(key);
-        self.ends.push(self.bytes.len());
-    }
-
     /// Appends the key that `write` appends to the bytes.
     #[inline]
     pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
@@ -45,95 +204,122 @@ impl PackedKeys {
         self.ends.push(self.bytes.len());
     }
 
-    /// The bytes of all keys together.
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
+    /// Takes the last key away.
+    pub fn pop(&mut self) {
+        self.ends.pop();
+        self.bytes.truncate(self.ends.get(self.ends.len() - 1));
     }
 
-    /// How many there are.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.ends.len() - 1
-    }
-
-    /// True when there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// A key.
-    #[inline]
-    pub fn get(&self, at: usize) -> &[u8] {
-        &self.bytes[self.ends.get(at)..self.ends.get(at + 1)]
+    /// Takes all keys away, and keeps their room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.ends.push(0);
     }
 
     /// The keys in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).map(|i| self.get(i))
     }
+}
 
-    /// Gives room back that is not used, where that is much.
-    pub fn shrink(&mut self) {
+impl KeyList for PackedKeys {
+    type Key<'k> = &'k [u8];
+    type Head = Head;
+
+    fn with_room(_: usize, bytes: usize) -> Self {
+        let mut ends = Offsets::default();
+        ends.push(0);
+        PackedKeys { bytes: Vec::with_capacity(bytes), ends }
+    }
+
+    #[inline]
+    fn push(&mut self, key: &[u8]) {
+        self.push_with(|bytes| bytes.extend_from_slice(key));
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> &[u8] {
+        &self.bytes[self.ends.get(at)..self.ends.get(at + 1)]
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.ends.len() - 1
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn shrink(&mut self) {
         if self.bytes.capacity() / 4 * 3 > self.bytes.len() {
             self.bytes.shrink_to_fit();
         }
         self.ends.shrink();
     }
-}
 
-/// A key's place in one of several lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The list.
-    pub list: u32,
-    /// The place in the list.
-    pub at: u32,
-    /// It is the same key as the one before.
-    pub again: bool,
-}
-
-/// The keys of all lists in ascending order; equal keys in the order in which they stand.
-///
-/// Keys that share their first bytes are told apart by the next ones, which are looked up once for each key and not once
-/// for each comparison: the keys themselves are far apart in memory.
-pub fn in_order(lists: &[&PackedKeys]) -> Vec<Place> {
-    let mut headed = Vec::with_capacity(lists.iter().map(|l| l.len()).sum());
-    for (list, keys) in (0..).zip(lists) {
-        headed.extend((0..).zip(keys.iter()).map(|(at, key)| Headed { head: Head::of(key), list, at }));
+    #[inline]
+    fn head(key: &[u8]) -> Head {
+        Head::of(key)
     }
-    let mut places = Vec::with_capacity(headed.len());
-    sort(lists, &mut headed, 0, &mut places);
-    places
+
+    #[inline]
+    fn behind_head(a: &[u8], b: &[u8]) -> Ordering {
+        a.cmp(b)
+    }
 }
 
-struct Headed {
-    /// Of the key behind the bytes that are known to be the same.
-    head: Head,
-    list: u32,
-    at: u32,
+/// Numbers of groups in ascending order, by their places in the list; equal ones in the order in which they stand.
+/// All are less than `groups`.
+pub fn by_group(numbers: &[u32], groups: usize) -> Vec<u32> {
+    let n = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+    if groups / 8 > numbers.len() {
+        let mut order: Vec<u32> = (0..n).collect();
+        order.sort_by_key(|&i| numbers[i as usize]);
+        return order;
+    }
+    // As they are dense, they are counted, and each has its place.
+    let mut next = vec![0u32; groups + 1];
+    numbers.iter().for_each(|&number| next[number as usize + 1] += 1);
+    let mut before = 0;
+    for next in &mut next {
+        before += *next;
+        *next = before;
+    }
+    let mut order = vec![0; numbers.len()];
+    for (i, &number) in (0..n).zip(numbers) {
+        let next = &mut next[number as usize];
+        order[*next as usize] = i;
+        *next += 1;
+    }
+    order
+}
+
+/// Byte strings in ascending order, by their places in the list.
+///
+/// Those that share their first bytes are told apart by the next ones, which are looked up once for each and not once
+/// for each comparison: they are far apart in memory.
+pub fn ascending(keys: &[&[u8]]) -> Vec<u32> {
+    let mut headed: Vec<(Head, u32)> = (0..).zip(keys).map(|(at, key)| (Head::of(key), at)).collect();
+    sort(keys, &mut headed, 0);
+    headed.into_iter().map(|(_, at)| at).collect()
 }
 
 /// Keys that are the same so far are compared as a whole.
 const DEEP: usize = 64;
 
 /// Puts keys in order whose first `depth` bytes are the same.
-fn sort(lists: &[&PackedKeys], headed: &mut [Headed], depth: usize, places: &mut Vec<Place>) {
-    let key = |h: &Headed| lists[h.list as usize].get(h.at as usize);
-    headed.sort_unstable_by_key(|h| h.head);
-    for same in headed.chunk_by_mut(|a, b| a.head == b.head) {
+fn sort(keys: &[&[u8]], headed: &mut [(Head, u32)], depth: usize) {
+    headed.sort_unstable();
+    for same in headed.chunk_by_mut(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
         let behind = depth + size_of::<Head>();
-        if let [one] = same {
-            places.push(Place { list: one.list, at: one.at, again: false });
-        } else if behind < DEEP && same.iter().any(|h| key(h).len() > behind) {
-            same.iter_mut().for_each(|h| h.head = Head::of(key(h).get(behind..).unwrap_or_default()));
-            sort(lists, same, behind, places);
+        if behind < DEEP && same.iter().any(|(_, at)| keys[*at as usize].len() > behind) {
+            same.iter_mut()
+                .for_each(|(head, at)| *head = Head::of(keys[*at as usize].get(behind..).unwrap_or_default()));
+            sort(keys, same, behind);
         } else {
-            same.sort_unstable_by(|a, b| key(a).cmp(key(b)).then((a.list, a.at).cmp(&(b.list, b.at))));
-            let mut before = None;
-            for h in &*same {
-                places.push(Place { list: h.list, at: h.at, again: before == Some(key(h)) });
-                before = Some(key(h));
-            }
+            same.sort_unstable_by_key(|(_, at)| (keys[*at as usize], *at));
         }
     }
 }
@@ -167,36 +353,42 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lists_are_put_in_order(
-            lists in prop::collection::vec(
-                prop::collection::vec((0..6usize, prop::collection::vec(0u8..2, 0..6)), 0..20),
-                0..4,
-            )
+        fn bytes_are_put_in_order(
+            keys in prop::collection::vec((0..6usize, prop::collection::vec(0u8..2, 0..6)), 0..40)
         ) {
             // Keys that differ early and late.
             let long = |(same, rest): &(usize, Vec<u8>)| [vec![0; 15 * same], rest.clone()].concat();
-            let lists: Vec<Vec<Vec<u8>>> = lists.iter().map(|list| list.iter().map(long).collect()).collect();
-            let packed: Vec<PackedKeys> = lists
-                .iter()
-                .map(|list| {
-                    let mut keys = PackedKeys::default();
-                    list.iter().for_each(|key| keys.push(key));
-                    keys
-                })
-                .collect();
-            let mut expected: Vec<(&[u8], u32, u32)> = Vec::new();
-            for (l, list) in (0..).zip(&lists) {
-                expected.extend((0..).zip(list).map(|(i, key)| (key.as_slice(), l, i)));
-            }
-            expected.sort();
-            let packed: Vec<&PackedKeys> = packed.iter().collect();
-            let places = in_order(&packed);
-            let found: Vec<(&[u8], u32, u32)> =
-                places.iter().map(|p| (packed[p.list as usize].get(p.at as usize), p.list, p.at)).collect();
-            prop_assert_eq!(&found, &expected);
-            for (i, place) in places.iter().enumerate() {
-                prop_assert_eq!(place.again, i > 0 && found[i - 1].0 == found[i].0);
-            }
+            let keys: Vec<Vec<u8>> = keys.iter().map(long).collect();
+            let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            let mut expected: Vec<u32> = (0..).take(keys.len()).collect();
+            expected.sort_by_key(|&at| keys[at as usize]);
+            let found = ascending(&keys);
+            let of = |order: &[u32]| order.iter().map(|&at| keys[at as usize].to_vec()).collect::<Vec<_>>();
+            prop_assert_eq!(of(&found), of(&expected));
+            let mut all = found;
+            all.sort_unstable();
+            prop_assert!(all.into_iter().eq((0..).take(keys.len())));
+        }
+
+        #[test]
+        fn numbers_are_put_in_order(numbers in prop::collection::vec(0u32..20, 0..40), more in 0usize..400) {
+            let mut expected: Vec<u32> = (0..).take(numbers.len()).collect();
+            expected.sort_by_key(|&at| numbers[at as usize]);
+            prop_assert_eq!(by_group(&numbers, 20 + more), expected);
+        }
+
+        #[test]
+        fn places_come_back(places in prop::collection::vec((-9i64..9, 0u32..2), 0..9), cut in 0..9usize) {
+            let places: Vec<Place> = places.iter().map(|&(at, mark)| Place { at, mark }).collect();
+            let list = |places: &[Place]| {
+                let mut list = Places::default();
+                places.iter().for_each(|&place| list.push(place));
+                list
+            };
+            let (head, tail) = places.split_at(cut.min(places.len()));
+            let mut all = list(head);
+            all.append(list(tail));
+            prop_assert_eq!((0..places.len()).map(|at| all.get(at)).collect::<Vec<_>>(), places);
         }
     }
 }

@@ -8,10 +8,12 @@
 
 pub mod accum;
 pub mod accums;
+pub mod dictionary;
 pub mod exact_sum;
 pub mod gathered;
 pub mod keys;
 pub mod moments;
+pub mod narrow;
 pub mod offsets;
 pub mod reader;
 pub mod run;
@@ -19,6 +21,8 @@ pub mod store;
 
 pub use accum::{Accum, Part};
 pub use accums::Accums;
-pub use keys::PackedKeys;
+pub use dictionary::Dictionary;
+pub use keys::{Key, KeyList, Keys, PackedKeys, Place, Places};
+pub use narrow::Narrow;
 pub use run::Run;
 pub use store::Store;

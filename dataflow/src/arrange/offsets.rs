@@ -47,6 +47,20 @@ impl Offsets {
         }
     }
 
+    /// Takes the last number away.
+    pub fn pop(&mut self) {
+        if self.long.pop().is_none() && self.short.pop().is_none() {
+            self.steps = self.steps.saturating_sub(1);
+        }
+    }
+
+    /// Takes all numbers away, and keeps their room.
+    pub fn clear(&mut self) {
+        (self.steps, self.step) = (0, 0);
+        self.short.clear();
+        self.long.clear();
+    }
+
     /// How many numbers there are.
     #[inline]
     pub fn len(&self) -> usize {

@@ -4,13 +4,13 @@
 //! they are at, so a step costs the logarithm of their number, and a seek goes to each run only once.
 
 use super::Accum;
-use super::keys::Head;
+use super::keys::KeyList;
 use super::run::Run;
 use std::rc::Rc;
 
 /// See the module's head.
-pub struct Reader {
-    sources: Vec<Source>,
+pub struct Reader<K: KeyList> {
+    sources: Vec<Source<K>>,
     /// Sources that are not at their end, a heap: the parent's key is not greater than its children's.
     heap: Vec<usize>,
     /// Updates of later epochs are not seen.
@@ -18,49 +18,47 @@ pub struct Reader {
 }
 
 /// A run, and the key it is at.
-struct Source {
-    run: Rc<Run>,
+struct Source<K: KeyList> {
+    run: Rc<Run<K>>,
     at: usize,
-    /// Of the key it is at.
-    head: Head,
+    /// Of the key it is at; `None` at its end.
+    head: Option<K::Head>,
 }
 
-impl Source {
-    fn new(run: Rc<Run>) -> Self {
-        let mut source = Source { run, at: 0, head: Head::of(&[]) };
+impl<K: KeyList> Source<K> {
+    fn new(run: Rc<Run<K>>) -> Self {
+        let mut source = Source { run, at: 0, head: None };
         source.go_to(0);
         source
     }
 
     #[inline]
-    fn key(&self) -> &[u8] {
+    fn key(&self) -> K::Key<'_> {
         self.run.key(self.at)
     }
 
     #[inline]
     fn go_to(&mut self, at: usize) {
         self.at = at;
-        if !self.at_end() {
-            self.head = Head::of(self.key());
-        }
+        self.head = (at < self.run.len()).then(|| K::head(self.run.key(at)));
     }
 
     #[inline]
     fn at_end(&self) -> bool {
-        self.at >= self.run.len()
+        self.head.is_none()
     }
 
     #[inline]
-    fn cmp(&self, other: &Source) -> std::cmp::Ordering {
-        self.head.cmp(&other.head).then_with(|| self.key().cmp(other.key()))
+    fn cmp(&self, other: &Source<K>) -> std::cmp::Ordering {
+        self.head.cmp(&other.head).then_with(|| K::behind_head(self.key(), other.key()))
     }
 
     /// Goes forward to the first key that is not before this one, by growing steps.
-    fn seek(&mut self, key: &[u8], head: Head) {
+    fn seek(&mut self, key: K::Key<'_>, head: K::Head) {
         let (run, end) = (&self.run, self.run.len());
         let before = |at: usize| {
             let other = run.key(at);
-            Head::of(other).cmp(&head).then_with(|| other.cmp(key)).is_lt()
+            K::head(other).cmp(&head).then_with(|| K::behind_head(other, key)).is_lt()
         };
         let (mut low, mut step) = (self.at, 1);
         while low + step < end && before(low + step) {
@@ -81,9 +79,9 @@ impl Source {
     }
 }
 
-impl Reader {
+impl<K: KeyList> Reader<K> {
     /// At the first key of these runs together, as of an epoch, itself included.
-    pub fn new(runs: impl IntoIterator<Item = Rc<Run>>, as_of: u64) -> Self {
+    pub fn new(runs: impl IntoIterator<Item = Rc<Run<K>>>, as_of: u64) -> Self {
         let sources = runs.into_iter().map(Source::new).collect();
         let mut reader = Reader { sources, heap: Vec::new(), as_of };
         reader.rewind();
@@ -91,11 +89,11 @@ impl Reader {
     }
 
     /// Goes forward to the first key that is not before this one; readers do not go back.
-    pub fn seek(&mut self, key: &[u8]) {
-        let head = Head::of(key);
+    pub fn seek(&mut self, key: K::Key<'_>) {
+        let head = K::head(key);
         while let Some(&top) = self.heap.first() {
             let source = &mut self.sources[top];
-            if source.head.cmp(&head).then_with(|| source.key().cmp(key)).is_ge() {
+            if source.head.cmp(&Some(head)).then_with(|| K::behind_head(source.key(), key)).is_ge() {
                 return;
             }
             source.seek(key, head);
@@ -104,7 +102,7 @@ impl Reader {
     }
 
     /// The key it stands at.
-    pub fn key(&self) -> Option<&[u8]> {
+    pub fn key(&self) -> Option<K::Key<'_>> {
         self.heap.first().map(|&top| self.sources[top].key())
     }
 
@@ -133,7 +131,7 @@ impl Reader {
         let (run, old, head) = (Rc::clone(&self.sources[first].run), self.sources[first].at, self.sources[first].head);
         while let Some(&top) = self.heap.first() {
             let source = &mut self.sources[top];
-            if source.head != head || source.key() != run.key(old) {
+            if source.head != head || K::behind_head(source.key(), run.key(old)).is_ne() {
                 return;
             }
             let next = source.run.end_of_key(source.at);
@@ -176,13 +174,14 @@ impl Reader {
     }
 
     /// What this key adds up to. Keys asked for must not descend.
-    pub fn get(&mut self, key: &[u8]) -> Option<Accum> {
+    pub fn get(&mut self, key: K::Key<'_>) -> Option<Accum> {
         self.seek(key);
-        if self.key() == Some(key) { self.accum() } else { None }
+        let found = self.key().is_some_and(|found| K::same(found, key));
+        if found { self.accum() } else { None }
     }
 
     /// Shows all keys from where it stands to the end.
-    pub fn scan(&mut self, mut each: impl FnMut(&[u8], Accum)) {
+    pub fn scan(&mut self, mut each: impl FnMut(K::Key<'_>, Accum)) {
         while self.key().is_some() {
             let accum = self.accum();
             if let (Some(accum), Some(key)) = (accum, self.key()) {
@@ -196,6 +195,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrange::PackedKeys;
     use crate::arrange::Run;
     use crate::arrange::Store;
     use proptest::prelude::*;
@@ -217,7 +217,7 @@ mod tests {
             let stretch = |key: &[u8]| key.first().map_or(0, |b| i64::from(*b));
             let mut store = Store::new(1);
             for (epoch, updates) in (0..).zip(&epochs) {
-                let mut runs: BTreeMap<i64, Run> = BTreeMap::new();
+                let mut runs: BTreeMap<i64, Run<PackedKeys>> = BTreeMap::new();
                 for (key, n) in updates {
                     runs.entry(stretch(key)).or_insert_with(|| Run::new(epoch, 0, 0)).push(key, rows(*n));
                 }

@@ -1,14 +1,14 @@
 //! Updates in order of their keys: what an epoch adds to a store, and what a spine merges them into.
 
-use super::keys::{Head, PackedKeys};
+use super::keys::KeyList;
 use super::{Accum, Accums};
 use differential_dataflow::trace::implementations::spine_fueled::{Merger, SpineBatch};
 use smallvec::SmallVec;
 use timely::progress::frontier::AntichainRef;
 
 /// Updates in ascending order of their keys. A key may come more than once, with different epochs.
-pub struct Run {
-    keys: PackedKeys,
+pub struct Run<K> {
+    keys: K,
     accums: Accums,
     epochs: Epochs,
 }
@@ -20,21 +20,21 @@ enum Epochs {
     Each(Vec<u64>),
 }
 
-impl Run {
+impl<K: KeyList> Run<K> {
     /// An empty run of this epoch, with room for so many updates, whose keys have so many bytes together.
     pub fn new(epoch: u64, updates: usize, bytes: usize) -> Self {
-        Run { keys: PackedKeys::with_room(bytes), accums: Accums::with_room(updates), epochs: Epochs::One(epoch) }
+        Run { keys: K::with_room(updates, bytes), accums: Accums::with_room(updates), epochs: Epochs::One(epoch) }
     }
 
     /// Adds an update of the run's epoch. Keys must ascend.
-    pub fn push(&mut self, key: &[u8], accum: Accum) {
+    pub fn push(&mut self, key: K::Key<'_>, accum: Accum) {
         self.push_key(key);
         self.accums.push(accum);
     }
 
     /// Moves an accumulator of another list here, as an update of the run's epoch. Keys must ascend.
     #[inline]
-    pub fn push_taken(&mut self, key: &[u8], from: &mut Accums, at: usize) {
+    pub fn push_taken(&mut self, key: K::Key<'_>, from: &mut Accums, at: usize) {
         self.push_key(key);
         self.accums.push_taken(from, at);
     }
@@ -46,8 +46,8 @@ impl Run {
     }
 
     #[inline]
-    fn push_key(&mut self, key: &[u8]) {
-        debug_assert!(self.len().checked_sub(1).is_none_or(|last| self.keys.get(last) < key));
+    fn push_key(&mut self, key: K::Key<'_>) {
+        debug_assert!(self.len().checked_sub(1).is_none_or(|last| K::head(self.keys.get(last)) <= K::head(key)));
         self.keys.push(key);
     }
 
@@ -63,7 +63,7 @@ impl Run {
 
     /// The key of an update.
     #[inline]
-    pub fn key(&self, at: usize) -> &[u8] {
+    pub fn key(&self, at: usize) -> K::Key<'_> {
         self.keys.get(at)
     }
 
@@ -88,7 +88,7 @@ impl Run {
             Epochs::One(_) => at + 1,
             Epochs::Each(_) => {
                 let key = self.key(at);
-                (at + 1..self.len()).find(|&i| self.key(i) != key).unwrap_or(self.len())
+                (at + 1..self.len()).find(|&i| !K::same(self.key(i), key)).unwrap_or(self.len())
             }
         }
     }
@@ -105,11 +105,11 @@ impl Run {
 
     /// The greatest time of an accumulator.
     pub fn latest(&self) -> i64 {
-        self.accums.times().iter().copied().fold(i64::MIN, i64::max)
+        self.accums.times().iter().fold(i64::MIN, i64::max)
     }
 
     /// What these runs hold together; the earlier ones first. Epochs before `since` are not told apart any more.
-    pub fn merged(runs: &[&Run], since: u64) -> Run {
+    pub fn merged(runs: &[&Run<K>], since: u64) -> Run<K> {
         let (mut merge, mut fuel) = (Merge::new(runs, since), isize::MAX);
         merge.work(runs, &mut fuel);
         merge.finish()
@@ -117,25 +117,25 @@ impl Run {
 }
 
 /// Some runs that become one.
-pub struct Merge {
+pub struct Merge<K: KeyList> {
     /// Where each run is read.
     at: SmallVec<[usize; 8]>,
     /// A heap of the runs that are not at their end, by their keys' first bytes, keys, and the runs' order.
-    heap: SmallVec<[(Head, u32); 8]>,
+    heap: SmallVec<[(K::Head, u32); 8]>,
     since: u64,
-    out: Run,
+    out: Run<K>,
     /// Of the last key that was put out.
-    last: Head,
+    last: Option<K::Head>,
 }
 
-impl Merge {
-    fn new(runs: &[&Run], since: u64) -> Self {
+impl<K: KeyList> Merge<K> {
+    fn new(runs: &[&Run<K>], since: u64) -> Self {
         let updates = runs.iter().map(|r| r.len()).sum();
         let mut merge = Merge {
             at: SmallVec::from_elem(0, runs.len()),
-            heap: (0..).zip(runs).filter(|(_, r)| !r.is_empty()).map(|(i, r)| (Head::of(r.key(0)), i)).collect(),
+            heap: (0..).zip(runs).filter(|(_, r)| !r.is_empty()).map(|(i, r)| (K::head(r.key(0)), i)).collect(),
             since,
-            last: Head::of(&[]),
+            last: None,
             out: Run::new(since, updates, runs.iter().map(|r| r.keys.bytes()).sum()),
         };
         (0..merge.heap.len() / 2).rev().for_each(|place| merge.sink(runs, place));
@@ -143,7 +143,7 @@ impl Merge {
     }
 
     /// Takes so many updates; `fuel` is what is left.
-    fn work(&mut self, runs: &[&Run], fuel: &mut isize) {
+    fn work(&mut self, runs: &[&Run<K>], fuel: &mut isize) {
         while *fuel > 0
             && let Some(&(head, source)) = self.heap.first()
         {
@@ -152,7 +152,7 @@ impl Merge {
             *fuel -= 1;
             self.at[source as usize] = at + 1;
             if at + 1 < run.len() {
-                self.heap[0].0 = Head::of(run.key(at + 1));
+                self.heap[0].0 = K::head(run.key(at + 1));
             } else {
                 self.heap.swap_remove(0);
             }
@@ -161,18 +161,18 @@ impl Merge {
     }
 
     #[inline]
-    fn take(&mut self, head: Head, run: &Run, at: usize) {
+    fn take(&mut self, head: K::Head, run: &Run<K>, at: usize) {
         let (key, epoch, out) = (run.key(at), run.epoch(at).max(self.since), &mut self.out);
-        if self.last == head
+        if self.last == Some(head)
             && let Some(last) = out.len().checked_sub(1)
             && out.epoch(last) == epoch
-            && out.key(last) == key
+            && K::behind_head(out.key(last), key).is_eq()
         {
             return out.accums.add_to_last(&run.accums, at);
         }
         out.keys.push(key);
         out.accums.push_copy(&run.accums, at);
-        self.last = head;
+        self.last = Some(head);
         let before = out.accums.len() - 1;
         match &mut out.epochs {
             Epochs::One(one) if before == 0 => *one = epoch,
@@ -186,10 +186,10 @@ impl Merge {
         }
     }
 
-    fn sink(&mut self, runs: &[&Run], mut place: usize) {
-        let less = |a: &(Head, u32), b: &(Head, u32)| {
-            let key = |s: &(Head, u32)| runs[s.1 as usize].key(self.at[s.1 as usize]);
-            a.0.cmp(&b.0).then_with(|| key(a).cmp(key(b)).then(a.1.cmp(&b.1))).is_lt()
+    fn sink(&mut self, runs: &[&Run<K>], mut place: usize) {
+        let less = |a: &(K::Head, u32), b: &(K::Head, u32)| {
+            let key = |s: &(K::Head, u32)| runs[s.1 as usize].key(self.at[s.1 as usize]);
+            a.0.cmp(&b.0).then_with(|| K::behind_head(key(a), key(b)).then(a.1.cmp(&b.1))).is_lt()
         };
         let heap = &mut self.heap[..];
         loop {
@@ -206,32 +206,32 @@ impl Merge {
         }
     }
 
-    fn finish(mut self) -> Run {
+    fn finish(mut self) -> Run<K> {
         self.out.keys.shrink();
         self.out.accums.shrink();
         self.out
     }
 }
 
-impl SpineBatch for Run {
+impl<K: KeyList + 'static> SpineBatch for Run<K> {
     type Time = u64;
-    type Merger = Merge;
+    type Merger = Merge<K>;
 
     fn len(&self) -> usize {
         self.len()
     }
 }
 
-impl Merger<Run> for Merge {
-    fn new(earlier: &Run, later: &Run, since: AntichainRef<'_, u64>) -> Self {
+impl<K: KeyList + 'static> Merger<Run<K>> for Merge<K> {
+    fn new(earlier: &Run<K>, later: &Run<K>, since: AntichainRef<'_, u64>) -> Self {
         Merge::new(&[earlier, later], since.first().copied().unwrap_or(u64::MAX))
     }
 
-    fn work(&mut self, earlier: &Run, later: &Run, fuel: &mut isize) {
+    fn work(&mut self, earlier: &Run<K>, later: &Run<K>, fuel: &mut isize) {
         Merge::work(self, &[earlier, later], fuel);
     }
 
-    fn done(self) -> Option<Run> {
+    fn done(self) -> Option<Run<K>> {
         let run = self.finish();
         (!run.is_empty()).then_some(run)
     }

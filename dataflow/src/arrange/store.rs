@@ -11,6 +11,7 @@
 //! [`Store::compact`] said.
 
 use super::Accum;
+use super::keys::KeyList;
 use super::reader::Reader;
 use super::run::Run;
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
@@ -24,41 +25,43 @@ use timely::progress::Antichain;
 const YOUNG: usize = 8;
 
 /// See the module's head.
-pub struct Store {
+pub struct Store<K: KeyList + 'static> {
     /// Event time a spine covers, in ms; 0: all of it.
     stretch: i64,
     /// By number.
-    stretches: BTreeMap<i64, Stretch>,
+    stretches: BTreeMap<i64, Stretch<K>>,
     /// All epochs before this one are in.
     upper: u64,
     /// Reads are exact as of this epoch and later ones.
     since: u64,
 }
 
-struct Stretch {
-    spine: Spine<Rc<Run>>,
+struct Stretch<K: KeyList + 'static> {
+    spine: Spine<Rc<Run<K>>>,
     /// Of the latest epochs, not in the spine yet.
-    young: Vec<Rc<Run>>,
+    young: Vec<Rc<Run<K>>>,
+    /// All updates are of this epoch and later ones.
+    first: u64,
     /// The greatest time of an accumulator.
     latest: i64,
 }
 
-impl Stretch {
-    fn new(since: u64) -> Self {
+impl<K: KeyList + 'static> Stretch<K> {
+    fn new(since: u64, first: u64) -> Self {
         // A spine wants an operator for its log messages only, and has no logger here.
         let mut spine = Spine::new(OperatorInfo::new(0, 0, Rc::from([])), None, None);
         spine.set_logical_compaction(Antichain::from_elem(since).borrow());
-        Stretch { spine, young: Vec::new(), latest: i64::MIN }
+        Stretch { spine, young: Vec::new(), first, latest: i64::MIN }
     }
 
     /// Takes a run of an epoch before `upper`, and not before those that came earlier.
-    fn insert(&mut self, run: Run, since: u64, upper: u64) {
+    fn insert(&mut self, run: Run<K>, since: u64, upper: u64) {
         self.latest = self.latest.max(run.latest());
         self.young.push(Rc::new(run));
         if self.young.len() < YOUNG {
             return;
         }
-        let young: Vec<&Run> = self.young.iter().map(|run| &**run).collect();
+        let young: Vec<&Run<K>> = self.young.iter().map(|run| &**run).collect();
         let merged = Rc::new(Run::merged(&young, since));
         self.young.clear();
         let mut lower = Antichain::new();
@@ -68,13 +71,13 @@ impl Stretch {
         self.spine.set_physical_compaction(Antichain::from_elem(upper).borrow());
     }
 
-    fn runs(&mut self) -> impl Iterator<Item = Rc<Run>> + use<'_> {
+    fn runs(&mut self) -> impl Iterator<Item = Rc<Run<K>>> + use<'_, K> {
         let old = self.spine.batches_through(Antichain::new().borrow()).unwrap_or_default();
         old.into_iter().chain(self.young.iter().cloned())
     }
 }
 
-impl Store {
+impl<K: KeyList + 'static> Store<K> {
     /// An empty store. `stretch_ms` 0: keys have no event time.
     pub fn new(stretch_ms: i64) -> Self {
         Store { stretch: stretch_ms, stretches: BTreeMap::new(), upper: 0, since: 0 }
@@ -96,10 +99,13 @@ impl Store {
     }
 
     /// Puts in all updates of an epoch, by stretch, and closes the epochs before `upper`.
-    pub fn insert(&mut self, runs: Vec<(i64, Run)>, upper: u64) {
+    pub fn insert(&mut self, runs: Vec<(i64, Run<K>)>, upper: u64) {
         let since = self.since;
         for (stretch, run) in runs.into_iter().filter(|(_, run)| !run.is_empty()) {
-            self.stretches.entry(stretch).or_insert_with(|| Stretch::new(since)).insert(run, since, upper);
+            self.stretches
+                .entry(stretch)
+                .or_insert_with(|| Stretch::new(since, upper.saturating_sub(1)))
+                .insert(run, since, upper);
         }
         self.upper = upper;
     }
@@ -114,7 +120,7 @@ impl Store {
     }
 
     /// Forgets every stretch before this one. What `survives` says stays is moved to this stretch.
-    pub fn forget(&mut self, before: i64, survives: impl Fn(&[u8], &Accum) -> bool) {
+    pub fn forget(&mut self, before: i64, mut survives: impl FnMut(K::Key<'_>, &Accum) -> bool) {
         let kept = self.stretches.split_off(&before);
         let mut gone = std::mem::replace(&mut self.stretches, kept);
         let mut run = Run::new(self.since, 0, 0);
@@ -133,6 +139,11 @@ impl Store {
         self.stretches.keys().next().copied()
     }
 
+    /// Every update is of this epoch, or a later one.
+    pub fn first_epoch(&self) -> u64 {
+        self.stretches.values().map(|stretch| stretch.first).min().unwrap_or(self.upper)
+    }
+
     /// The stretches that hold anything, ascending.
     pub fn stretches(&self) -> Vec<i64> {
         self.stretches.keys().copied().collect()
@@ -144,7 +155,7 @@ impl Store {
     }
 
     /// A reader of these stretches together, as of an epoch (its own updates included).
-    pub fn read(&mut self, stretches: std::ops::RangeInclusive<i64>, as_of: u64) -> Reader {
+    pub fn read(&mut self, stretches: std::ops::RangeInclusive<i64>, as_of: u64) -> Reader<K> {
         if stretches.is_empty() {
             return Reader::new([], as_of);
         }

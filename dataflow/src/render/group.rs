@@ -10,10 +10,9 @@
 
 use super::port::Flow;
 use super::turns::{self, Summary, Turn, Turns};
-use super::windows::{self, Hops};
+use super::windows::Hops;
 use super::{SharedReports, steps};
-use crate::arrange::gathered::Place;
-use crate::arrange::{Accum, Accums, PackedKeys, Part};
+use crate::arrange::{Accum, Accums, Dictionary, KeyList, PackedKeys, Part, Place, Places, dictionary, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
@@ -21,10 +20,10 @@ use crate::row::packer::Packer;
 use crate::row::{Batch, Origin};
 use crate::time::WindowSpec;
 use arrow_array::ArrayRef;
-use foldhash::quality::FixedState;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
+use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
@@ -39,14 +38,28 @@ pub struct Parcel {
     pub order: (u32, u64),
     /// The greatest time of the batches of these rows.
     pub stream_time: i64,
-    /// Group keys, with their pane where there are windows.
-    pub keys: PackedKeys,
+    /// Groups.
+    pub groups: Names,
+    /// Of each its pane; empty where there are none.
+    pub places: Places,
     /// What is added.
     pub accums: Accums,
     /// Sessions only: of each entry its first row's time, and the time before which sessions no longer counted when it
     /// came (`i64::MIN` when that cannot matter).
     pub sessions: Vec<(i64, i64)>,
 }
+
+/// How groups are called.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Names {
+    /// By their numbers: groups of the worker that made the parcel.
+    Numbers(Vec<u32>),
+    /// By their packed keys.
+    Keys(PackedKeys),
+}
+
+/// The groups that a worker keeps of a view, by number.
+pub type SharedDictionary = Rc<RefCell<Dictionary>>;
 
 /// What grouping needs of a plan.
 #[derive(Clone, Debug)]
@@ -61,7 +74,7 @@ pub struct Grouping {
 
 /// The worker that keeps a group.
 pub fn owner(group: &[u8], peers: u64) -> u64 {
-    FixedState::with_seed(0x7765_6972).hash_one(group) % peers.max(1)
+    dictionary::hash(group) % peers.max(1)
 }
 
 /// A batch with its group keys and arguments evaluated.
@@ -110,7 +123,7 @@ impl Prepared {
     }
 
     /// A row's place in the order of the input.
-    fn place(&self, row: usize) -> Place {
+    fn place(&self, row: usize) -> gathered::Place {
         let offset = self.offsets.get(row).copied().unwrap_or(0);
         (offset, self.origin.partition, u32::try_from(row).unwrap_or(u32::MAX))
     }
@@ -129,10 +142,16 @@ impl turns::Prepared for Prepared {
 /// Entries of groups, a group perhaps more than once.
 #[derive(Default)]
 struct Groups {
+    /// For the cache, of the first entries: see [`Cache::forget`].
     hashes: Vec<u64>,
     /// The worker that keeps each; empty when there is one worker.
     owners: Vec<u32>,
-    keys: PackedKeys,
+    /// Of a group of this worker's own its number, or while it has none its place among `new`; of another one its place
+    /// among `others`.
+    numbers: Vec<u32>,
+    others: PackedKeys,
+    new: New,
+    places: Places,
     accums: Accums,
     /// Of sessions: see [`Parcel::sessions`].
     sessions: Vec<(i64, i64)>,
@@ -142,53 +161,119 @@ struct Groups {
 }
 
 impl Groups {
-    /// Room for what was there the last time: entries, and bytes of their keys.
-    fn with_room((entries, bytes): (usize, usize)) -> Self {
+    /// Room for so many entries.
+    fn with_room(entries: usize) -> Self {
         Groups {
-            hashes: Vec::with_capacity(entries),
-            keys: PackedKeys::with_room(bytes),
+            hashes: Vec::with_capacity(entries.min(1 << SLOT_BITS)),
+            numbers: Vec::with_capacity(entries),
+            places: Places::with_room(entries),
             accums: Accums::with_room(entries),
             ..Groups::default()
         }
     }
 
-    fn room(&self) -> (usize, usize) {
-        (self.accums.len(), self.keys.bytes())
+    /// Whether an entry's group has the key of this row.
+    #[inline]
+    fn is_of(&self, entry: usize, workers: &Workers, known: &Dictionary, keys: &Packer, row: usize) -> bool {
+        let number = self.numbers[entry];
+        let key = match self.owners.get(entry) {
+            Some(&owner) if owner != workers.own => self.others.get(number as usize),
+            _ if entry < self.new.from => known.key(number),
+            _ => self.new.keys.get(number as usize),
+        };
+        keys.matches(row, key)
     }
 
-    fn push(&mut self, hash: u64, peers: u64, keys: &Packer, row: usize, suffix: &[u8], accum: Accum) -> usize {
-        let mut owned_by = 0;
-        self.keys.push_with(|out| {
-            let start = out.len();
-            keys.push(out, row);
-            if peers > 1 {
-                owned_by = owner(&out[start..], peers);
+    /// A new entry for a row's group.
+    fn push(&mut self, workers: &Workers, known: &mut Dictionary, epoch: u64, keys: &Packer, row: usize) {
+        if self.new.hashes.len() >= NEW {
+            self.number(known, epoch);
+        }
+        let place = |keys: &PackedKeys| u32::try_from(keys.len() - 1).unwrap_or(u32::MAX);
+        self.new.keys.push_with(|bytes| keys.push(bytes, row));
+        let key = self.new.keys.get(self.new.hashes.len());
+        let hash = dictionary::hash(key);
+        if workers.peers > 1 {
+            let owner = u32::try_from(hash % workers.peers).unwrap_or(0);
+            self.owners.push(owner);
+            if owner != workers.own {
+                self.others.push(key);
+                self.new.keys.pop();
+                self.numbers.push(place(&self.others));
+                return;
             }
-            out.extend_from_slice(suffix);
-        });
-        if peers > 1 {
-            self.owners.push(u32::try_from(owned_by).unwrap_or(0));
         }
-        self.hashes.push(hash);
-        self.accums.push(accum);
-        self.accums.len() - 1
+        self.new.entries.push(self.numbers.len());
+        self.new.hashes.push(hash);
+        self.numbers.push(place(&self.new.keys));
     }
 
-    fn parcels(self, peers: u64, order: (u32, u64)) -> Vec<Parcel> {
-        let Groups { owners, keys, mut accums, sessions, stream_time, .. } = self;
-        let stream_time = stream_time.unwrap_or(i64::MIN);
-        if peers == 1 {
-            return vec![Parcel { target: 0, order, stream_time, keys, accums, sessions }];
+    #[inline]
+    fn push_accum(&mut self, hash: u64, accum: Accum) {
+        if self.hashes.len() < 1 << SLOT_BITS {
+            self.hashes.push(hash);
         }
-        let mut parcels: Vec<Parcel> = (0..peers).map(|target| Parcel::new(target, order, stream_time)).collect();
-        for (i, owner) in owners.iter().enumerate() {
+        self.accums.push(accum);
+    }
+
+    /// Gives the new entries their numbers.
+    fn number(&mut self, known: &mut Dictionary, epoch: u64) {
+        let New { from, entries, keys, hashes, numbers } = &mut self.new;
+        known.numbers(keys, hashes, epoch, numbers);
+        entries.drain(..).zip(numbers.drain(..)).for_each(|(entry, number)| self.numbers[entry] = number);
+        *from = self.numbers.len();
+        keys.clear();
+        hashes.clear();
+    }
+
+    fn parcels(mut self, workers: &Workers, known: &mut Dictionary, epoch: u64, order: (u32, u64)) -> Vec<Parcel> {
+        self.number(known, epoch);
+        let Groups { owners, numbers, others, places, mut accums, sessions, stream_time, .. } = self;
+        let stream_time = stream_time.unwrap_or(i64::MIN);
+        let parcel = |target| {
+            let own = target == u64::from(workers.own);
+            let groups = if own { Names::Numbers(Vec::new()) } else { Names::Keys(PackedKeys::default()) };
+            Parcel { groups, ..Parcel::new(target, order, stream_time) }
+        };
+        if workers.peers == 1 {
+            return vec![Parcel { groups: Names::Numbers(numbers), places, accums, sessions, ..parcel(0) }];
+        }
+        let mut parcels: Vec<Parcel> = (0..workers.peers).map(parcel).collect();
+        for (i, (owner, number)) in owners.iter().zip(numbers).enumerate() {
             let parcel = &mut parcels[*owner as usize];
-            parcel.keys.push(keys.get(i));
+            match &mut parcel.groups {
+                Names::Numbers(numbers) => numbers.push(number),
+                Names::Keys(keys) => keys.push(others.get(number as usize)),
+            }
+            if !places.is_empty() {
+                parcel.places.push(places.get(i));
+            }
             parcel.accums.push_taken(&mut accums, i);
             parcel.sessions.extend(sessions.get(i));
         }
         parcels
     }
+}
+
+/// Entries whose groups have no numbers yet: they are looked up together.
+#[derive(Default)]
+struct New {
+    /// All entries before this one have numbers.
+    from: usize,
+    entries: Vec<usize>,
+    keys: PackedKeys,
+    hashes: Vec<u64>,
+    numbers: Vec<u32>,
+}
+
+/// So many entries are looked up together.
+const NEW: usize = 256;
+
+/// This worker among all.
+#[derive(Clone, Copy)]
+struct Workers {
+    own: u32,
+    peers: u64,
 }
 
 /// Bits of a slot's number.
@@ -239,7 +324,7 @@ impl Cache {
         self.slots[(hash >> (64 - SLOT_BITS)) as usize] = Slot { hash, entry, near };
     }
 
-    /// Forgets these entries, which are all that it knows.
+    /// Forgets the entries of these hashes: all that it knows, or as many as it has slots.
     fn forget(&mut self, hashes: &[u64]) {
         if hashes.len() < self.slots.len() {
             hashes.iter().for_each(|hash| self.slots[(hash >> (64 - SLOT_BITS)) as usize] = Slot::default());
@@ -260,28 +345,25 @@ impl Cache {
 
 /// The place of the row before, which is nearly always the next one's too.
 struct Near {
-    start: i64,
+    place: Place,
     /// The end of the first window that takes it: later than what has closed.
     end: i64,
-    suffix: Vec<u8>,
     hash: u64,
     /// Another one than that of the place before.
     number: u32,
 }
 
 impl Near {
-    fn of(hops: &Hops, place: windows::Place, number: u32) -> Self {
-        let mut suffix = Vec::new();
-        Hops::push(&mut suffix, place);
+    fn of(hops: &Hops, place: Place, number: u32) -> Self {
         // Where some windows do not take it, the next row is judged again.
-        let end = if place.skip == 0 { hops.first_start(place.pane).saturating_add(hops.size) } else { i64::MIN };
-        let hash = (place.pane as u64 ^ u64::from(place.skip).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Near { start: place.pane, end, suffix, hash: hash ^ hash >> 32, number }
+        let end = if place.mark == 0 { hops.first_start(place.at).saturating_add(hops.size) } else { i64::MIN };
+        let hash = (place.at as u64 ^ u64::from(place.mark).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Near { place, end, hash: hash ^ hash >> 32, number }
     }
 
     #[inline]
     fn holds(&self, time: i64, close: i64, pane: i64) -> bool {
-        time >= self.start && time - self.start < pane && close < self.end
+        time >= self.place.at && time - self.place.at < pane && close < self.end
     }
 }
 
@@ -289,28 +371,32 @@ impl Near {
 struct Combiner {
     grouping: Grouping,
     hops: Option<Hops>,
-    peers: u64,
+    workers: Workers,
+    known: SharedDictionary,
     empty: Accum,
     turns: Turns<Prepared>,
     /// Groups by epoch.
     epochs: BTreeMap<u64, (Capability<u64>, Groups)>,
     cache: Cache,
     near: Option<Near>,
-    /// What the groups took that went out last.
-    room: (usize, usize),
+    /// How many entries went out last.
+    room: usize,
     late: u64,
 }
 
 /// Partial accumulators of a stream's groups, exchanged later by [`Parcel::target`]. `split`: the input's partitions are
-/// dealt out to several workers, batch by batch.
+/// dealt out to several workers, batch by batch. `known`: this worker's own groups.
 pub fn render<'scope>(
     stream: Flow<'scope, Batch>,
     grouping: Grouping,
+    known: &SharedDictionary,
     split: bool,
     view: &str,
     reports: &SharedReports,
 ) -> Flow<'scope, Parcel> {
-    let peers = stream.scope().peers() as u64;
+    let scope = stream.scope();
+    let own = u32::try_from(scope.index()).unwrap_or(0);
+    let workers = Workers { own, peers: scope.peers() as u64 };
     let mine = grouping.clone();
     let prepared = turns::prepare(stream, view, reports, move |batch, errors| Prepared::new(&mine, batch, errors));
     let hops = grouping.window.and_then(|w| Hops::new(w.spec));
@@ -318,12 +404,13 @@ pub fn render<'scope>(
         empty: Accum::empty(&grouping.calls),
         grouping,
         hops,
-        peers,
+        workers,
+        known: Rc::clone(known),
         turns: Turns::default(),
         epochs: BTreeMap::new(),
         cache: Cache::default(),
         near: None,
-        room: (0, 0),
+        room: 0,
         late: 0,
     };
     let (view, reports) = (view.to_owned(), reports.clone());
@@ -373,7 +460,7 @@ impl Combiner {
         let Turn { batch, capability, before, .. } = turn;
         match self.grouping.window.map(|w| (w.spec, w.grace.0)) {
             Some((WindowSpec::Session { gap }, grace)) => {
-                let parcels = self.sessions(&batch, before, gap, grace);
+                let parcels = self.sessions(*capability.time(), &batch, before, gap, grace);
                 send(&capability, parcels);
             }
             window => {
@@ -396,11 +483,12 @@ impl Combiner {
         let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Groups::with_room(room)));
         groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
         self.cache.turn_to(epoch);
+        let known = &mut *self.known.borrow_mut();
         let mut stream_time = before;
         for row in prepared.rows() {
             let time = prepared.times[row];
             let mut hash = prepared.hashes[row];
-            let mut suffix: &[u8] = &[];
+            let mut place = Place::default();
             let mut number = 0;
             if let Some(hops) = &self.hops {
                 stream_time = stream_time.max(time);
@@ -419,16 +507,19 @@ impl Combiner {
                 }
                 if let Some(near) = &self.near {
                     hash ^= near.hash;
-                    suffix = &near.suffix;
+                    place = near.place;
                     number = near.number;
                 }
             }
-            let same = |entry| prepared.keys.matches(row, groups.keys.get(entry), suffix);
-            let known = self.cache.get(hash, number, prepared.keys.exact(), same);
-            let entry = known.unwrap_or_else(|| {
-                let entry = groups.push(hash, self.peers, &prepared.keys, row, suffix, self.empty.clone());
-                self.cache.set(hash, number, entry);
-                entry
+            let same = |entry: usize| {
+                groups.places.get(entry) == place && groups.is_of(entry, &self.workers, known, &prepared.keys, row)
+            };
+            let entry = self.cache.get(hash, number, prepared.keys.exact(), same).unwrap_or_else(|| {
+                groups.push(&self.workers, known, epoch, &prepared.keys, row);
+                groups.places.push(place);
+                groups.push_accum(hash, self.empty.clone());
+                self.cache.set(hash, number, groups.accums.len() - 1);
+                groups.accums.len() - 1
             });
             if let Some(parts) = groups.accums.add_row(entry, time) {
                 add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
@@ -438,8 +529,8 @@ impl Combiner {
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
         {
             self.cache.forget(&groups.hashes);
-            self.room = groups.room();
-            let parcels = groups.parcels(self.peers, (0, 0));
+            self.room = groups.accums.len();
+            let parcels = groups.parcels(&self.workers, known, epoch, (0, 0));
             send(&capability, parcels);
         }
     }
@@ -456,19 +547,20 @@ impl Combiner {
             if epoch == self.cache.epoch {
                 self.cache.forget(&groups.hashes);
             }
-            self.room = groups.room();
-            let parcels = groups.parcels(self.peers, (0, 0));
+            self.room = groups.accums.len();
+            let parcels = groups.parcels(&self.workers, &mut self.known.borrow_mut(), epoch, (0, 0));
             send(&capability, parcels);
         }
     }
 
     /// Rows of a batch as sessions of their own. A row far enough inside the grace sees no session that has expired,
     /// so it may be joined with its neighbours here; another goes on its own, with the time that decides for it.
-    fn sessions(&mut self, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
+    fn sessions(&mut self, epoch: u64, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
         let mut groups = Groups { stream_time: Some(prepared.max_time), ..Groups::with_room(self.room) };
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0);
+        let known = &mut *self.known.borrow_mut();
         let mut stream_time = before;
         for row in prepared.rows() {
             let time = prepared.times[row];
@@ -476,16 +568,17 @@ impl Combiner {
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;
             let hash = prepared.hashes[row];
-            let same = |entry| prepared.keys.matches(row, groups.keys.get(entry), &[]);
-            let known = self.cache.get(hash, 0, prepared.keys.exact(), same).filter(|&i| {
-                let ((start, close), end) = (groups.sessions[i], groups.accums.times()[i]);
+            let same = |entry| groups.is_of(entry, &self.workers, known, &prepared.keys, row);
+            let found = self.cache.get(hash, 0, prepared.keys.exact(), same).filter(|&i| {
+                let ((start, close), end) = (groups.sessions[i], groups.accums.times().get(i));
                 safe && close == i64::MIN && time.saturating_add(gap) >= start && time.saturating_sub(gap) <= end
             });
-            let entry = known.unwrap_or_else(|| {
-                let entry = groups.push(hash, self.peers, &prepared.keys, row, &[], self.empty.clone());
+            let entry = found.unwrap_or_else(|| {
+                groups.push(&self.workers, known, epoch, &prepared.keys, row);
+                groups.push_accum(hash, self.empty.clone());
                 groups.sessions.push((time, if safe { i64::MIN } else { close }));
-                self.cache.set(hash, 0, entry);
-                entry
+                self.cache.set(hash, 0, groups.accums.len() - 1);
+                groups.accums.len() - 1
             });
             let session = &mut groups.sessions[entry];
             session.0 = session.0.min(time);
@@ -494,8 +587,8 @@ impl Combiner {
             }
         }
         self.cache.forget(&groups.hashes);
-        self.room = groups.room();
-        groups.parcels(self.peers, order)
+        self.room = groups.accums.len();
+        groups.parcels(&self.workers, known, epoch, order)
     }
 }
 
@@ -506,7 +599,8 @@ impl Parcel {
             target,
             order,
             stream_time,
-            keys: PackedKeys::default(),
+            groups: Names::Keys(PackedKeys::default()),
+            places: Places::default(),
             accums: Accums::default(),
             sessions: Vec::new(),
         }
@@ -520,7 +614,7 @@ pub fn add_args(
     args: &[Option<(ArrayRef, crate::row::SqlType)>],
     row: usize,
     sign: i64,
-    place: Place,
+    place: gathered::Place,
 ) {
     let calls = calls.iter().filter(|c| c.function != AggregateFunction::CountRows);
     for ((part, call), arg) in parts.iter_mut().zip(calls).zip(args) {

@@ -1,24 +1,23 @@
 //! The operator that keeps a table: takes partial accumulators, tells what changed.
 //!
-//! At the end of an epoch the parcels of all workers are put in order of their keys, added up, and put into the
-//! [`Store`] as one run. Only when somebody listens are the rows before and after worked out. Windows whose retention is
+//! At the end of an epoch the parcels of all workers are put in order of their groups' numbers, added up, and put into
+//! the [`Store`] as one run. Only when somebody listens are the rows before and after worked out. Windows whose retention is
 //! over are forgotten, a stretch of event time at a time, and hidden before that.
 
 use super::changes::{self, Changes};
 use super::epochs::Waiting;
 use super::finals;
 use super::finish::{CHUNK, Finish, Item};
-use super::group::Parcel;
+use super::group::{Names, Parcel, SharedDictionary};
 use super::port::Flow;
 use super::sessions::{self, Arrival};
 use super::windows::Hops;
 use super::{SharedReports, TableChange};
-use crate::arrange::keys::in_order;
-use crate::arrange::{Accum, Accums, PackedKeys, Run, Store};
-use crate::row::SqlType;
+use crate::arrange::keys::{ascending, by_group};
+use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Place, Places, Run, Store, dictionary};
 use crate::views::change::Bounds;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
@@ -48,8 +47,6 @@ pub enum Windows {
 /// What a table is, beside its contents.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// Types of the key's columns.
-    pub key: Vec<SqlType>,
     /// Its windows.
     pub windows: Windows,
     /// How long a window is kept after its start (a session: after its end), in ms; `i64::MAX`: for ever.
@@ -65,7 +62,8 @@ pub struct Shape {
 /// A table on one worker: shared by the operator, which writes it between two steps' reads, and the worker.
 pub struct Kept {
     shape: Shape,
-    store: Store,
+    groups: SharedDictionary,
+    store: Store<Keys>,
     /// Somebody wants changes.
     listening: bool,
     /// The first epoch whose changes were told to those who listen now.
@@ -91,8 +89,10 @@ pub struct PackedRow {
 /// Which rows to read.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
-    /// Only these packed keys, ascending; all when `None`.
+    /// Only these packed keys; all when `None`.
     pub keys: Option<&'a [Vec<u8>]>,
+    /// Behind the keys stand the bounds of windows that are part of a record's key: all of them are meant.
+    pub bounds_behind: bool,
     /// Only windows that start from here to there, both included.
     pub starts: (i64, i64),
     /// As of this epoch, itself included.
@@ -100,7 +100,7 @@ pub struct Selection<'a> {
 }
 
 impl Kept {
-    fn new(shape: Shape) -> Self {
+    fn new(shape: Shape, groups: SharedDictionary) -> Self {
         let stretch = match shape.windows {
             _ if shape.retention == i64::MAX => 0,
             Windows::None => 0,
@@ -109,7 +109,7 @@ impl Kept {
         };
         let listening = shape.final_grace.is_some();
         let (store, stream_times) = (Store::new(stretch), BTreeMap::new());
-        Kept { shape, store, listening, told_from: 0, readable: READABLE, stream_times }
+        Kept { shape, groups, store, listening, told_from: 0, readable: READABLE, stream_times }
     }
 
     /// The first epoch that is not in yet on this worker.
@@ -173,45 +173,48 @@ impl Kept {
             _ => i64::MAX,
         };
         let mut reader = self.store.read(low..=high, selection.as_of);
-        let mut batch = Chunk { finish: &self.shape.finish, items: Vec::new(), each: &mut each };
+        let groups = self.groups.borrow();
         let shape = &self.shape;
-        let mut group = Group { shape, key: Vec::new(), windows: BTreeMap::new(), sessions: Vec::new() };
         let stream_time = self.stream_time(selection.as_of);
         let is_final = |bounds: Bounds| {
             shape.final_grace.is_none_or(|grace| finals::over(shape.windows, bounds, grace) <= stream_time)
         };
-        let visible = |bounds: Option<Bounds>| match (bounds, shape.windows) {
-            (Some(b), _) if !is_final(b) => false,
-            (Some(b), Windows::Sessions(_)) => b.end >= horizon && (from..=to).contains(&b.start),
-            (Some(b), _) => b.start >= horizon && (from..=to).contains(&b.start),
-            (None, _) => true,
+        let visible = |b: Bounds| {
+            let newest = if matches!(shape.windows, Windows::Sessions(_)) { b.end } else { b.start };
+            newest >= horizon && (from..=to).contains(&b.start) && is_final(b)
         };
-        let take = |key: &[u8], accum: Accum, group: &mut Group<'_>, batch: &mut Chunk<'_>| {
-            let n = group_of(key, shape.windows).len();
-            if group.key != key[..n] {
-                group.end(batch, &visible);
-                group.key.clear();
-                group.key.extend_from_slice(&key[..n]);
-            }
-            group.add(key, n, accum);
-        };
+        let mut found = Found::new(shape.windows);
         match selection.keys {
-            None => reader.scan(|key, accum| take(key, accum, &mut group, &mut batch)),
+            None => {
+                let mut last = None;
+                reader.scan(|key, accum| {
+                    if let Some(last) = last.replace(key.group).filter(|last| *last != key.group) {
+                        found.end(last, &visible);
+                    }
+                    found.add(key.place, accum);
+                });
+                last.into_iter().for_each(|last| found.end(last, &visible));
+            }
             Some(keys) => {
-                for wanted in keys {
-                    reader.seek(wanted);
-                    while reader.key().is_some_and(|key| key.starts_with(wanted)) {
-                        let accum = reader.accum();
-                        if let (Some(key), Some(accum)) = (reader.key(), accum) {
-                            take(key, accum, &mut group, &mut batch);
+                let bounds_behind = selection.bounds_behind && matches!(shape.windows, Windows::None);
+                let numbers = |key: &Vec<u8>| match bounds_behind {
+                    true => groups.starting(key),
+                    false => groups.find(key).into_iter().collect(),
+                };
+                let numbers: BTreeSet<u32> = keys.iter().flat_map(numbers).collect();
+                for number in numbers {
+                    reader.seek(Key { group: number, place: Place { at: i64::MIN, mark: 0 } });
+                    while let Some(key) = reader.key().filter(|key| key.group == number) {
+                        if let Some(accum) = reader.accum() {
+                            found.add(key.place, accum);
                         }
                         reader.step();
                     }
+                    found.end(number, &visible);
                 }
             }
         }
-        group.end(&mut batch, &visible);
-        batch.end();
+        found.finish(&groups, &shape.finish, &mut each);
     }
 
     /// As of which epoch somebody must read it who gets the changes of the epochs from `frontier` on: with what came in before
@@ -232,7 +235,7 @@ impl Kept {
         self.listen(true);
         let Some(as_of) = self.told_upto(frontier) else { return Vec::new() };
         let mut out = Vec::new();
-        let selection = Selection { keys: None, starts: (i64::MIN, i64::MAX), as_of };
+        let selection = Selection { keys: None, bounds_behind: false, starts: (i64::MIN, i64::MAX), as_of };
         self.rows(&selection, |row| {
             out.push(TableChange { key: row.key, window: row.window, old: None, new: Some(row.value), time: row.time });
         });
@@ -244,9 +247,10 @@ impl Kept {
         parcels.sort_by_key(|p| p.order);
         let known = self.stream_times.values().next_back().copied().unwrap_or(i64::MIN);
         let stream_time = parcels.iter().map(|p| p.stream_time).fold(known, i64::max);
+        let updates = Updates::of(parcels, &mut self.groups.borrow_mut(), epoch);
         let (changes, late) = match self.shape.windows {
-            Windows::Sessions(gap) => self.apply_sessions(epoch, parcels, gap),
-            _ => (self.apply_groups(epoch, parcels), 0),
+            Windows::Sessions(gap) => self.apply_sessions(epoch, updates, gap),
+            _ => (self.apply_groups(epoch, updates), 0),
         };
         if stream_time > known {
             self.stream_times.insert(epoch, stream_time);
@@ -255,87 +259,96 @@ impl Kept {
         (changes, late)
     }
 
-    fn apply_groups(&mut self, epoch: u64, mut parcels: Vec<Parcel>) -> Vec<TableChange> {
-        let mut accums: Vec<Accums> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
-        let keys: Vec<&PackedKeys> = parcels.iter().map(|p| &p.keys).collect();
-        let (updates, bytes) = (accums.iter().map(Accums::len).sum(), keys.iter().map(|k| k.bytes()).sum());
-        let mut runs: Vec<(i64, Run)> = Vec::new();
-        let mut merged: Vec<(&[u8], Accum)> = Vec::new();
-        let mut places = in_order(&keys).into_iter().peekable();
-        while let Some(first) = places.next() {
-            let (list, at) = (first.list as usize, first.at as usize);
-            let key = keys[list].get(at);
-            let stretch = self.stretch_of(key);
-            let known = runs.iter().position(|(s, _)| *s == stretch).unwrap_or_else(|| {
-                // Nearly all belong in one stretch.
-                let (updates, bytes) = if runs.is_empty() { (updates, bytes) } else { (0, 0) };
-                runs.push((stretch, Run::new(epoch, updates, bytes)));
-                runs.len() - 1
-            });
-            let run = &mut runs[known].1;
-            run.push_taken(key, &mut accums[list], at);
-            while let Some(more) = places.next_if(|p| p.again) {
-                run.add_to_last(&accums[more.list as usize], more.at as usize);
-            }
-            if self.listening {
-                merged.push((key, run.accum(run.len() - 1)));
+    fn apply_groups(&mut self, epoch: u64, mut updates: Updates) -> Vec<TableChange> {
+        let room = updates.groups.len();
+        let mut order = by_group(&updates.groups, self.groups.borrow().end());
+        let group = |at: &u32| updates.groups[*at as usize];
+        if matches!(self.shape.windows, Windows::Hops(_)) {
+            for same in order.chunk_by_mut(|a, b| group(a) == group(b)) {
+                same.sort_by_key(|at| updates.places.get(*at as usize));
             }
         }
-        let mut changes = if self.listening { self.group_changes(&merged) } else { Vec::new() };
-        // A row of a table that changes its group leaves the old one before it comes to the new one.
-        let left: HashSet<&[u8]> = merged.iter().filter(|(_, a)| a.rows < 0).map(|(key, _)| *key).collect();
-        if !left.is_empty() {
-            changes.sort_by_key(|change| !left.contains(&*change.key));
+        let mut runs: Vec<(i64, Run<Keys>)> = Vec::new();
+        let mut merged: Vec<(Key, Accum)> = Vec::new();
+        let mut last: Option<(Key, usize)> = None;
+        for at in order {
+            let at = at as usize;
+            let key = Key { group: updates.groups[at], place: updates.places.get(at) };
+            if let Some((_, run)) = last.filter(|(last, _)| *last == key) {
+                runs[run].1.add_to_last(&updates.accums, at);
+                continue;
+            }
+            if self.listening
+                && let Some((key, run)) = last
+            {
+                merged.push((key, runs[run].1.accum(runs[run].1.len() - 1)));
+            }
+            let stretch = self.stretch_of(key.place);
+            let run = runs.iter().position(|(s, _)| *s == stretch).unwrap_or_else(|| {
+                // Nearly all belong in one stretch.
+                let room = if runs.is_empty() { room } else { 0 };
+                runs.push((stretch, Run::new(epoch, room, 0)));
+                runs.len() - 1
+            });
+            runs[run].1.push_taken(key, &mut updates.accums, at);
+            last = Some((key, run));
+        }
+        let mut changes = Vec::new();
+        if self.listening {
+            merged.extend(last.map(|(key, run)| (key, runs[run].1.accum(runs[run].1.len() - 1))));
+            let groups = Rc::clone(&self.groups);
+            changes = self.group_changes(&groups.borrow(), &merged);
+            // A row of a table that changes its group leaves the old one before it comes to the new one.
+            let groups = groups.borrow();
+            let left = merged.iter().filter(|(_, a)| a.rows < 0).map(|(key, _)| groups.key(key.group));
+            let left: HashSet<&[u8]> = left.collect();
+            if !left.is_empty() {
+                changes.sort_by_key(|change| !left.contains(&*change.key));
+            }
         }
         self.store.insert(runs, epoch + 1);
         changes
     }
 
-    /// The stretch in which a group's key belongs.
-    fn stretch_of(&self, key: &[u8]) -> i64 {
+    /// The stretch in which a group's update belongs.
+    fn stretch_of(&self, place: Place) -> i64 {
         match self.shape.windows {
-            Windows::Hops(_) => self.store.stretch(Hops::split(key).1.pane),
+            Windows::Hops(_) => self.store.stretch(place.at),
             Windows::None | Windows::Sessions(_) => 0,
         }
     }
 
     /// What these updates change, before they are put in.
-    fn group_changes(&mut self, updates: &[(&[u8], Accum)]) -> Vec<TableChange> {
-        let mut changes = Changes::new(&self.shape);
+    fn group_changes(&mut self, groups: &Dictionary, updates: &[(Key, Accum)]) -> Vec<TableChange> {
+        let mut changes = Changes::new(&self.shape, groups);
         let Windows::Hops(hops) = self.shape.windows else {
             let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
-            changes.singles(updates, &mut reader, |key| (key, None));
+            changes.singles(updates, &mut reader, |_| None);
             return changes.done();
         };
         // The windows that change have all their panes near those that do.
-        let panes = || updates.iter().map(|(key, _)| Hops::split(key).1.pane);
+        let panes = || updates.iter().map(|(key, _)| key.place.at);
         let low = panes().min().map_or(0, |pane| self.store.stretch(hops.first_start(pane)));
         let high = panes().max().map_or(0, |pane| self.store.stretch(hops.last_start(pane).saturating_add(hops.size)));
         let mut reader = self.store.read(low..=high, u64::MAX);
         if hops.advance == hops.size {
-            changes.singles(updates, &mut reader, |key| {
-                let (group, place) = Hops::split(key);
-                (group, Some(hops.bounds(place.pane)))
-            });
+            changes.singles(updates, &mut reader, |place| Some(hops.bounds(place.at)));
         } else {
             changes.windows(updates, &mut reader, hops);
         }
         changes.done()
     }
 
-    fn apply_sessions(&mut self, epoch: u64, mut parcels: Vec<Parcel>, gap: i64) -> (Vec<TableChange>, u64) {
-        let mut accums: Vec<Accums> = parcels.iter_mut().map(|p| std::mem::take(&mut p.accums)).collect();
-        let keys: Vec<&PackedKeys> = parcels.iter().map(|p| &p.keys).collect();
-        // In one go, so that the processor looks for many of them at once.
-        let arrivals = in_order(&keys).into_iter().map(|p| {
-            let (list, at) = (p.list as usize, p.at as usize);
-            let (start, close) = parcels[list].sessions[at];
-            Arrival { group: keys[list].get(at), again: p.again, start, close, accum: accums[list].take(at) }
+    fn apply_sessions(&mut self, epoch: u64, mut updates: Updates, gap: i64) -> (Vec<TableChange>, u64) {
+        let order = by_group(&updates.groups, self.groups.borrow().end());
+        let arrivals = order.into_iter().map(|at| {
+            let at = at as usize;
+            let (start, close) = updates.sessions[at];
+            Arrival { group: updates.groups[at], start, close, accum: updates.accums.take(at) }
         });
-        let arrivals = arrivals.collect();
         let outcome = sessions::apply(&mut self.store, arrivals, gap, epoch, self.listening);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
-        (changes::sessions(&self.shape, &outcome.touched), outcome.late)
+        (changes::sessions(&self.shape, &self.groups.borrow(), &outcome.touched), outcome.late)
     }
 
     /// Forgets stretches that lie wholly before the horizon, and epochs nobody reads any more.
@@ -356,97 +369,124 @@ impl Kept {
         let before = self.store.stretch(horizon);
         if self.store.first_stretch().is_some_and(|first| first < before) {
             let sessions = matches!(self.shape.windows, Windows::Sessions(_));
-            self.store.forget(before, |_, accum| sessions && !accum.is_dead() && accum.time >= horizon);
+            let mut groups = self.groups.borrow_mut();
+            self.store.forget(before, |key, accum| {
+                let survives = sessions && !accum.is_dead() && accum.time >= horizon;
+                if survives {
+                    groups.keep(key.group, epoch);
+                }
+                survives
+            });
+            groups.forget(self.store.first_epoch());
         }
     }
 }
 
-/// The group's key at the head of a stored key.
-fn group_of(key: &[u8], windows: Windows) -> &[u8] {
-    match windows {
-        Windows::None => key,
-        Windows::Hops(_) => Hops::split(key).0,
-        Windows::Sessions(_) => &key[..key.len().saturating_sub(sessions::SUFFIX)],
+/// An epoch's parcels together, in the order in which they are applied.
+#[derive(Default)]
+struct Updates {
+    groups: Vec<u32>,
+    places: Places,
+    accums: Accums,
+    sessions: Vec<(i64, i64)>,
+}
+
+impl Updates {
+    fn of(parcels: Vec<Parcel>, known: &mut Dictionary, epoch: u64) -> Self {
+        let mut all = Updates::default();
+        for parcel in parcels {
+            match parcel.groups {
+                Names::Numbers(numbers) if all.groups.is_empty() => all.groups = numbers,
+                Names::Numbers(numbers) => all.groups.extend(numbers),
+                Names::Keys(keys) => {
+                    let hashes: Vec<u64> = keys.iter().map(dictionary::hash).collect();
+                    known.numbers(&keys, &hashes, epoch, &mut all.groups);
+                }
+            }
+            all.places.append(parcel.places);
+            all.accums.append(parcel.accums);
+            all.sessions.extend(parcel.sessions);
+        }
+        all
     }
 }
 
-/// The windows of the group that is being read.
-struct Group<'a> {
-    shape: &'a Shape,
-    key: Vec<u8>,
-    /// By start.
-    windows: BTreeMap<i64, Accum>,
-    /// Sessions, of which several may start alike.
+/// The rows of a selection.
+struct Found {
+    windows: Windows,
+    /// The windows of the group that is being read, by start.
+    panes: BTreeMap<i64, Accum>,
+    /// Its sessions, of which several may start alike.
     sessions: Vec<(Bounds, Accum)>,
+    /// Of all groups before it.
+    rows: Vec<(Option<Bounds>, Accum)>,
+    /// Their numbers, and where the rows of each end.
+    groups: Vec<(u32, usize)>,
 }
 
-impl Group<'_> {
-    /// Adds what a stored key, of which the first `group` bytes are the group's, adds up to.
-    fn add(&mut self, key: &[u8], group: usize, accum: Accum) {
-        match self.shape.windows {
-            Windows::None => {
-                self.windows.insert(0, accum);
-            }
-            Windows::Hops(hops) => hops.spread(Hops::split(key).1, &accum, &mut self.windows),
+impl Found {
+    fn new(windows: Windows) -> Self {
+        Found { windows, panes: BTreeMap::new(), sessions: Vec::new(), rows: Vec::new(), groups: Vec::new() }
+    }
+
+    /// Adds what a place in the group adds up to.
+    fn add(&mut self, place: Place, accum: Accum) {
+        match self.windows {
+            Windows::None => self.rows.push((None, accum)),
+            Windows::Hops(hops) => hops.spread(place, &accum, &mut self.panes),
             Windows::Sessions(_) => {
                 if !accum.is_dead() {
-                    let bounds = Bounds { start: sessions::read_start(&key[group..]), end: accum.time };
-                    self.sessions.push((bounds, accum));
+                    self.sessions.push((Bounds { start: sessions::start(place), end: accum.time }, accum));
                 }
             }
         }
     }
 
-    fn end(&mut self, batch: &mut Chunk<'_>, visible: &impl Fn(Option<Bounds>) -> bool) {
+    /// The group ends.
+    fn end(&mut self, group: u32, visible: &impl Fn(Bounds) -> bool) {
+        if let Windows::Hops(hops) = self.windows {
+            let panes = std::mem::take(&mut self.panes).into_iter();
+            self.rows.extend(panes.map(|(start, a)| (hops.bounds(start), a)).filter(|(b, _)| visible(*b)).map(shown));
+        }
         self.sessions.sort_by_key(|(bounds, _)| (bounds.start, bounds.end));
-        let sessions = self.sessions.drain(..).map(|(bounds, accum)| (Some(bounds), accum));
-        let windows = std::mem::take(&mut self.windows).into_iter().map(|(start, accum)| {
-            let bounds = match self.shape.windows {
-                Windows::Hops(hops) => Some(hops.bounds(start)),
-                Windows::None | Windows::Sessions(_) => None,
-            };
-            (bounds, accum)
-        });
-        for (window, accum) in sessions.chain(windows) {
-            if visible(window) {
-                batch.items.push((self.key.clone(), window, accum));
-                if batch.items.len() >= CHUNK {
-                    batch.end();
+        self.rows.extend(self.sessions.drain(..).filter(|(b, _)| visible(*b)).map(shown));
+        self.groups.push((group, self.rows.len()));
+    }
+
+    /// Shows the rows in ascending order of key and window.
+    fn finish(&self, groups: &Dictionary, finish: &Finish, each: &mut impl FnMut(PackedRow)) {
+        let keys: Vec<&[u8]> = self.groups.iter().map(|(group, _)| groups.key(*group)).collect();
+        let mut items = Vec::with_capacity(self.rows.len());
+        for at in ascending(&keys) {
+            let at = at as usize;
+            let start = at.checked_sub(1).map_or(0, |before| self.groups[before].1);
+            let rows = &self.rows[start..self.groups[at].1];
+            items.extend(rows.iter().map(|(window, accum)| Item { key: keys[at], window: *window, accum }));
+        }
+        for items in items.chunks(CHUNK) {
+            for (item, value) in items.iter().zip(finish.rows(items)) {
+                if let Some(value) = value {
+                    each(PackedRow { key: item.key.into(), window: item.window, value, time: item.accum.time });
                 }
             }
         }
     }
 }
 
-/// Rows that are finished together.
-struct Chunk<'a> {
-    finish: &'a Finish,
-    items: Vec<(Vec<u8>, Option<Bounds>, Accum)>,
-    each: &'a mut dyn FnMut(PackedRow),
+fn shown((bounds, accum): (Bounds, Accum)) -> (Option<Bounds>, Accum) {
+    (Some(bounds), accum)
 }
 
-impl Chunk<'_> {
-    fn end(&mut self) {
-        let items: Vec<Item<'_>> =
-            self.items.iter().map(|(key, window, accum)| Item { key, window: *window, accum }).collect();
-        let rows = self.finish.rows(&items);
-        for ((key, window, accum), value) in self.items.drain(..).zip(rows) {
-            if let Some(value) = value {
-                (self.each)(PackedRow { key: key.into(), window, value, time: accum.time });
-            }
-        }
-    }
-}
-
-/// Keeps a table. Returns it, and the stream of its changes, which is silent while nobody listens.
+/// Keeps a table, whose groups these are. Returns it, and the stream of its changes, which is silent while nobody listens.
 pub fn render<'scope>(
     parcels: Flow<'scope, Parcel>,
     shape: Shape,
+    groups: SharedDictionary,
     view: &str,
     reports: &SharedReports,
 ) -> (Rc<RefCell<Kept>>, Flow<'scope, Arc<Vec<TableChange>>>) {
     let (name, view, reports) = (format!("Keep {view}"), view.to_owned(), reports.clone());
-    let kept = Rc::new(RefCell::new(Kept::new(shape)));
+    let kept = Rc::new(RefCell::new(Kept::new(shape, groups)));
     let table = Rc::clone(&kept);
     let changes = parcels.unary_frontier::<CapacityContainerBuilder<Vec<Arc<Vec<TableChange>>>>, _, _, _>(
         Exchange::new(|p: &Parcel| p.target),

@@ -1,6 +1,6 @@
 //! Sessions: what arrives for a key is joined with the sessions that it touches.
 //!
-//! A session is kept under its group's key, its start, latest first, and a mark, so the sessions near a time are found by
+//! A session is kept under its group, its start, latest first, and a mark, so the sessions near a time are found by
 //! one seek and a step for each that is touched: the cost does not grow with a key's history. A session that grows at its
 //! end keeps its place, its growth is added to it; one that is swallowed by another is marked dead.
 //!
@@ -9,17 +9,14 @@
 //! that none covers end in the order in which they start, so the search ends at the first of these that ended too early.
 
 use crate::arrange::reader::Reader;
-use crate::arrange::{Accum, Run, Store};
-use crate::row::packed;
+use crate::arrange::{Accum, Key, Keys, Place, Run, Store};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Rows of a group that are to be added: a session of their own until they meet others.
-pub struct Arrival<'a> {
-    /// The group's packed key.
-    pub group: &'a [u8],
-    /// It is the same group as the one before.
-    pub again: bool,
+pub struct Arrival {
+    /// The group's number.
+    pub group: u32,
     /// Time of the first row; the last one's is the accumulator's time.
     pub start: i64,
     /// Sessions that ended before this time do not count any more; `i64::MIN`: all count.
@@ -45,90 +42,106 @@ pub struct Touched {
 }
 
 /// A number among the sessions of a group that start alike, times two; one more when a later session covers it.
-type Mark = u16;
+type Mark = u32;
 
 /// What an epoch's arrivals do.
 #[derive(Default)]
 pub struct Outcome {
+    /// How many updates there may be.
+    room: usize,
     /// Updates by stretch.
-    pub runs: BTreeMap<i64, Run>,
+    pub runs: BTreeMap<i64, Run<Keys>>,
     /// Groups with the sessions that changed, where that was asked for.
-    pub touched: Vec<(Vec<u8>, Vec<Touched>)>,
+    pub touched: Vec<(u32, Vec<Touched>)>,
     /// Rows that came too late.
     pub late: u64,
 }
 
-/// Bytes behind a group's key.
-pub const SUFFIX: usize = 10;
-
-/// Appends a session's start behind its group's key, so that later sessions come first.
-fn push_start(out: &mut Vec<u8>, start: i64) {
-    packed::push_i64(out, !start);
+/// Where a session is kept: later ones come first.
+fn place(start: i64, mark: Mark) -> Place {
+    Place { at: !start, mark }
 }
 
-/// Reads the start from what stands behind a group's key.
-pub fn read_start(suffix: &[u8]) -> i64 {
-    !packed::read_i64(suffix)
-}
-
-fn read_mark(suffix: &[u8]) -> Mark {
-    suffix.get(8..SUFFIX).and_then(|b| b.try_into().ok()).map_or(0, Mark::from_be_bytes)
+/// The start of a session that is kept there.
+pub fn start(place: Place) -> i64 {
+    !place.at
 }
 
 /// Applies an epoch's arrivals, which are in order of their group, and within it in order of their arrival.
 /// `tell`: what was touched is asked for.
-pub fn apply(store: &mut Store, mut arrivals: Vec<Arrival<'_>>, gap: i64, epoch: u64, tell: bool) -> Outcome {
-    let mut outcome = Outcome::default();
+pub fn apply(
+    store: &mut Store<Keys>,
+    arrivals: impl ExactSizeIterator<Item = Arrival>,
+    gap: i64,
+    epoch: u64,
+    tell: bool,
+) -> Outcome {
     let mut stored = Stored::new(store);
-    let room = arrivals.len();
-    let mut near: Vec<Touched> = Vec::new();
-    let mut key: Vec<u8> = Vec::new();
-    for arrivals in arrivals.chunk_by_mut(|_, next| next.again) {
-        let Some(group) = arrivals.first().map(|a| a.group) else { continue };
-        stored.load(group, arrivals, gap, &mut near, &mut key);
-        for arrival in arrivals {
-            outcome.late += join(&mut near, arrival, gap);
+    let mut outcome = Outcome { room: arrivals.len(), ..Outcome::default() };
+    let mut arrivals = arrivals.peekable();
+    // Some at a time, so that the processor looks for many of them at once.
+    let mut together: Vec<Arrival> = Vec::with_capacity(TOGETHER);
+    while arrivals.peek().is_some() {
+        let fits = |a: &Arrival, t: &[Arrival]| t.len() < TOGETHER || t.last().is_some_and(|l| l.group == a.group);
+        together.clear();
+        while let Some(arrival) = arrivals.next_if(|a| fits(a, &together)) {
+            together.push(arrival);
         }
-        // The latest first: in order of their stored keys.
-        for session in near.iter().rev() {
-            let moved = session.before.is_some() && session.covered && session.mark & 1 == 0;
-            let mark = session.mark | Mark::from(session.covered);
-            let updates = match (&session.before, &session.after) {
-                (None, None) => [None, None],
-                (None, Some(after)) => [Some((mark, after.clone())), None],
-                (Some(_), None) => [Some((session.mark, Accum::dead())), None],
-                (Some(_), Some(after)) if moved => [Some((session.mark, Accum::dead())), Some((mark, after.clone()))],
-                (Some(_), Some(_)) => [session.delta.clone().map(|delta| (mark, delta)), None],
-            };
-            for (mark, update) in updates.into_iter().flatten() {
-                key.clear();
-                key.extend_from_slice(group);
-                push_start(&mut key, session.start);
-                key.extend_from_slice(&mark.to_be_bytes());
-                let stretch = stored.place(session.start);
-                // Nearly all belong in one stretch.
-                let room = if outcome.runs.is_empty() { room } else { 0 };
-                let run = outcome.runs.entry(stretch).or_insert_with(|| Run::new(epoch, room, room * key.len()));
-                run.push(&key, update);
-            }
-        }
-        if tell {
-            outcome.touched.push((group.to_vec(), near.drain(..).filter(|t| t.delta.is_some()).collect()));
-        }
-        near.clear();
+        outcome.add(&mut stored, &mut together, gap, epoch, tell);
     }
     outcome
 }
 
+/// Arrivals that are applied together; more if they are of one group.
+const TOGETHER: usize = 4096;
+
+impl Outcome {
+    fn add(&mut self, stored: &mut Stored<'_>, arrivals: &mut [Arrival], gap: i64, epoch: u64, tell: bool) {
+        let mut near: Vec<Touched> = Vec::new();
+        for arrivals in arrivals.chunk_by_mut(|a, b| a.group == b.group) {
+            let Some(group) = arrivals.first().map(|a| a.group) else { continue };
+            stored.load(group, arrivals, gap, &mut near);
+            for arrival in arrivals {
+                self.late += join(&mut near, arrival, gap);
+            }
+            // The latest first: in order of their stored keys.
+            for session in near.iter().rev() {
+                let moved = session.before.is_some() && session.covered && session.mark & 1 == 0;
+                let mark = session.mark | Mark::from(session.covered);
+                let updates = match (&session.before, &session.after) {
+                    (None, None) => [None, None],
+                    (None, Some(after)) => [Some((mark, after.clone())), None],
+                    (Some(_), None) => [Some((session.mark, Accum::dead())), None],
+                    (Some(_), Some(after)) if moved => {
+                        [Some((session.mark, Accum::dead())), Some((mark, after.clone()))]
+                    }
+                    (Some(_), Some(_)) => [session.delta.clone().map(|delta| (mark, delta)), None],
+                };
+                for (mark, update) in updates.into_iter().flatten() {
+                    let stretch = stored.place(session.start);
+                    // Nearly all belong in one stretch.
+                    let room = if self.runs.is_empty() { self.room } else { 0 };
+                    let run = self.runs.entry(stretch).or_insert_with(|| Run::new(epoch, room, 0));
+                    run.push(Key { group, place: place(session.start, mark) }, update);
+                }
+            }
+            if tell {
+                self.touched.push((group, near.drain(..).filter(|t| t.delta.is_some()).collect()));
+            }
+            near.clear();
+        }
+    }
+}
+
 /// The sessions as they were before the epoch, by stretch.
 struct Stored<'a> {
-    store: &'a Store,
+    store: &'a Store<Keys>,
     /// Ascending: number, latest end, reader.
-    readers: Vec<(i64, i64, Reader)>,
+    readers: Vec<(i64, i64, Reader<Keys>)>,
 }
 
 impl<'a> Stored<'a> {
-    fn new(store: &'a mut Store) -> Self {
+    fn new(store: &'a mut Store<Keys>) -> Self {
         let stretches = store.stretches();
         let readers = stretches.into_iter().map(|s| (s, store.latest(s), store.read(s..=s, u64::MAX))).collect();
         Stored { store, readers }
@@ -142,12 +155,10 @@ impl<'a> Stored<'a> {
 
     /// Brings the stored sessions that a group's arrivals can touch into `near`, which is in order of starts (of those that
     /// start alike, the last mark first). Those that are dead come too: their marks are taken. Groups must ascend.
-    fn load(&mut self, group: &[u8], arrivals: &[Arrival<'_>], gap: i64, near: &mut Vec<Touched>, from: &mut Vec<u8>) {
+    fn load(&mut self, group: u32, arrivals: &[Arrival], gap: i64, near: &mut Vec<Touched>) {
         let low = arrivals.iter().map(|a| a.start).fold(i64::MAX, i64::min).saturating_sub(gap);
         let high = arrivals.iter().map(|a| a.accum.time).fold(i64::MIN, i64::max).saturating_add(gap);
-        from.clear();
-        from.extend_from_slice(group);
-        push_start(from, high);
+        let from = Key { group, place: place(high, 0) };
         let Some(&(first, ..)) = self.readers.first() else { return };
         let top = self.store.stretch(high).max(first);
         for (stretch, latest, reader) in self.readers.iter_mut().rev() {
@@ -157,11 +168,10 @@ impl<'a> Stored<'a> {
             }
             reader.seek(from);
             while let Some(key) = reader.key() {
-                if key.len() != group.len() + SUFFIX || !key.starts_with(group) {
+                if key.group != group {
                     break;
                 }
-                let suffix = &key[group.len()..];
-                let (start, mark) = (read_start(suffix), read_mark(suffix));
+                let (start, mark) = (start(key.place), key.place.mark);
                 let covered = mark & 1 == 1;
                 let before = reader.accum().filter(|a| !a.is_dead());
                 reader.step();
@@ -182,7 +192,7 @@ fn order(session: &Touched) -> (i64, Reverse<Mark>) {
 }
 
 /// Joins an arrival with the sessions near it that have not closed. Returns how many rows came too late.
-fn join(near: &mut Vec<Touched>, arrival: &mut Arrival<'_>, gap: i64) -> u64 {
+fn join(near: &mut Vec<Touched>, arrival: &mut Arrival, gap: i64) -> u64 {
     let (first, close, mut joined) =
         (arrival.start, arrival.close, std::mem::replace(&mut arrival.accum, Accum::dead()));
     let (low, high) = (first.saturating_sub(gap), joined.time.saturating_add(gap));

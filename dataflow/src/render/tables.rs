@@ -1,9 +1,9 @@
 //! Rows of tables to parcels: what a declared table's records, or another table's changes, add to a table.
 
-use super::group::{Grouping, Parcel, add_args, owner};
+use super::group::{Grouping, Names, Parcel, add_args, owner};
 use super::port::Flow;
 use super::{SharedReports, TableChange, steps};
-use crate::arrange::Accum;
+use crate::arrange::{Accum, Accums, KeyList, PackedKeys};
 use crate::plan::Pipeline as Steps;
 use crate::plan::aggregate::AggregateFunction;
 use crate::row::packed;
@@ -188,27 +188,30 @@ pub(super) fn batch(schema: &Schema, changes: &[TableChange], new: bool) -> (Bat
 
 /// Parcels in the making, one a worker.
 struct Parcels {
-    parcels: Vec<Parcel>,
+    parcels: Vec<(PackedKeys, Accums)>,
     scratch: Vec<u8>,
 }
 
 impl Parcels {
     fn new(peers: u64) -> Self {
-        let parcels = (0..peers).map(|target| Parcel::new(target, (0, 0), i64::MIN)).collect();
-        Parcels { parcels, scratch: Vec::new() }
+        Parcels { parcels: (0..peers).map(|_| Default::default()).collect(), scratch: Vec::new() }
     }
 
     fn add(&mut self, accum: Accum, push_key: impl FnOnce(&mut Vec<u8>)) {
         self.scratch.clear();
         push_key(&mut self.scratch);
         let target = owner(&self.scratch, self.parcels.len() as u64);
-        if let Some(parcel) = self.parcels.get_mut(target as usize) {
-            parcel.keys.push(&self.scratch);
-            parcel.accums.push(accum);
+        if let Some((keys, accums)) = self.parcels.get_mut(target as usize) {
+            keys.push(&self.scratch);
+            accums.push(accum);
         }
     }
 
     fn done(self) -> impl Iterator<Item = Parcel> {
-        self.parcels.into_iter().filter(|p| !p.accums.is_empty())
+        (0..).zip(self.parcels).filter(|(_, (_, accums))| !accums.is_empty()).map(|(target, (keys, accums))| Parcel {
+            groups: Names::Keys(keys),
+            accums,
+            ..Parcel::new(target, (0, 0), i64::MIN)
+        })
     }
 }

@@ -1,12 +1,11 @@
 //! Windows out of panes.
 //!
 //! A pane is as long as the greatest common divisor of a window's size and advance: every window is a row of whole
-//! panes, and a record is added to one pane instead of to every window that covers it. A key of a windowed store is the
-//! group's key, the pane's start, and a zero byte; a record that is late for the first `n` windows that cover its pane,
-//! and not for the others, is added under a key that ends in `n` and a one instead. So a key is read from its end.
+//! panes, and a record is added to one pane instead of to every window that covers it. A record's [`Place`] in its group
+//! is its pane's start, with the mark 0; of one that is late for the first `n` windows that cover its pane, and not for
+//! the others, the mark is `n`.
 
-use crate::arrange::Accum;
-use crate::row::packed;
+use crate::arrange::{Accum, Place};
 use crate::time::WindowSpec;
 use crate::views::change::Bounds;
 use std::collections::BTreeMap;
@@ -20,15 +19,6 @@ pub struct Hops {
     pub advance: i64,
     /// Length of a pane.
     pub pane: i64,
-}
-
-/// A record's place: its pane, and how many of the windows that cover it it is too late for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Start of the pane.
-    pub pane: i64,
-    /// The first so many windows do not take the record.
-    pub skip: u32,
 }
 
 impl Hops {
@@ -65,33 +55,14 @@ impl Hops {
         let pane = time / self.pane * self.pane;
         let first = self.first_start(time);
         if first.saturating_add(self.size) > close {
-            return Some(Place { pane, skip: 0 });
+            return Some(Place { at: pane, mark: 0 });
         }
         let last = self.last_start(time);
         if last.saturating_add(self.size) <= close {
             return None;
         }
         let skip = (close - first - self.size) / self.advance + 1;
-        Some(Place { pane, skip: u32::try_from(skip).unwrap_or(u32::MAX) })
-    }
-
-    /// Appends a place behind a group's key.
-    #[inline]
-    pub fn push(out: &mut Vec<u8>, place: Place) {
-        packed::push_i64(out, place.pane);
-        if place.skip > 0 {
-            out.extend_from_slice(&place.skip.to_be_bytes());
-        }
-        out.push(u8::from(place.skip > 0));
-    }
-
-    /// The group's key, and the place behind it.
-    #[inline]
-    pub fn split(key: &[u8]) -> (&[u8], Place) {
-        let suffix = if key.last() == Some(&1) { 13 } else { 9 };
-        let (group, suffix) = key.split_at(key.len().saturating_sub(suffix));
-        let skip = suffix.get(8..12).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
-        (group, Place { pane: packed::read_i64(suffix), skip })
+        Some(Place { at: pane, mark: u32::try_from(skip).unwrap_or(u32::MAX) })
     }
 
     /// The bounds of a window.
@@ -101,8 +72,8 @@ impl Hops {
 
     /// The starts of the windows that a pane's entry counts for, ascending.
     pub fn starts(&self, place: Place) -> impl Iterator<Item = i64> + use<> {
-        let (first, last, advance) = (self.first_start(place.pane), self.last_start(place.pane), self.advance);
-        (0..).map(move |i| first + i * advance).skip(place.skip as usize).take_while(move |s| *s <= last)
+        let (first, last, advance) = (self.first_start(place.at), self.last_start(place.at), self.advance);
+        (0..).map(move |i| first + i * advance).skip(place.mark as usize).take_while(move |s| *s <= last)
     }
 
     /// Adds a pane's entry to the windows that it counts for.
@@ -135,11 +106,6 @@ mod tests {
                 .collect();
             let place = hops.place(time, close);
             prop_assert_eq!(place.map(|p| hops.starts(p).collect::<Vec<_>>()).unwrap_or_default(), open);
-            if let Some(place) = place {
-                let mut key = b"group".to_vec();
-                Hops::push(&mut key, place);
-                prop_assert_eq!(Hops::split(&key), (&b"group"[..], place));
-            }
         }
     }
 }

@@ -24,7 +24,7 @@ use super::arrivals::{Arrival, Arrivals};
 use super::epochs::{Waiting, by_epoch};
 use super::port::Flow;
 use crate::arrange::reader::Reader;
-use crate::arrange::{Accum, Run, Store};
+use crate::arrange::{Accum, PackedKeys, Run, Store};
 use crate::plan::join::Join;
 use crate::row::packed;
 use crate::row::{Batch, Origin, Schema, SqlType, Value};
@@ -121,7 +121,7 @@ struct Meeting {
     /// Nulls in place of a side's columns, and of the key's.
     nulls: [Box<[u8]>; 2],
     null_key: Box<[u8]>,
-    store: Store,
+    store: Store<PackedKeys>,
     /// How often rows have been taken: the epochs of the store.
     round: u64,
     /// By side and partition.
@@ -435,7 +435,7 @@ impl Meeting {
         let runs = kept.into_iter().map(|(stretch, mut rows)| {
             rows.sort_by(|a, b| a.0.cmp(&b.0));
             let mut run = Run::new(epoch, rows.len(), rows.iter().map(|r| r.0.len()).sum());
-            rows.into_iter().for_each(|(key, accum)| run.push(&key, accum));
+            rows.into_iter().for_each(|(key, accum)| run.push(key.as_slice(), accum));
             (stretch, run)
         });
         self.store.insert(runs.collect(), epoch + 1);
@@ -453,7 +453,7 @@ impl Meeting {
         &mut self,
         key: &[u8],
         rows: &[Coming],
-        reader: &mut Reader,
+        reader: &mut Reader<PackedKeys>,
         oldest: i64,
         kept: &mut BTreeMap<i64, Stored>,
         out: &mut Vec<Joined>,
@@ -520,7 +520,7 @@ impl Meeting {
     /// The stored rows of a key and side in this time, with their times.
     fn stored(
         &self,
-        reader: &mut Reader,
+        reader: &mut Reader<PackedKeys>,
         key: &[u8],
         right: bool,
         from: i64,

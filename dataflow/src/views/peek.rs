@@ -11,14 +11,11 @@ use arrow_array::{Array, ArrayRef, BooleanArray};
 
 /// The rows that a query asks for.
 pub fn rows(kept: &mut Kept, schema: &Schema, windowed: bool, query: &RowQuery, as_of: u64) -> Vec<Row> {
-    let keys = query.keys.as_ref().map(|keys| {
-        let mut keys: Vec<Vec<u8>> =
-            keys.iter().filter(|k| !k.iter().any(Value::is_null)).map(|k| packed_key(k)).collect();
-        keys.sort();
-        keys.dedup();
-        keys
-    });
-    let selection = Selection { keys: keys.as_deref(), starts: query.window_starts, as_of };
+    let keys = query
+        .keys
+        .as_ref()
+        .map(|keys| keys.iter().filter(|k| !k.iter().any(Value::is_null)).map(|k| packed_key(k)).collect::<Vec<_>>());
+    let selection = Selection { keys: keys.as_deref(), bounds_behind: windowed, starts: query.window_starts, as_of };
     let unpack = Unpack::new(schema);
     let mut out: Vec<Row> = Vec::new();
     kept.rows(&selection, |row| out.push(unpack.row(&row)));

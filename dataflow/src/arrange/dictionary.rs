@@ -1,0 +1,284 @@
+//! The groups of a table by number.
+//!
+//! A group comes back in every epoch, with every pane. Its packed key stands here once; updates carry the number, and are
+//! put in order and merged by it. Numbers are dense, and are given anew when nothing is kept under them any more.
+
+use super::keys::{KeyList, PackedKeys};
+use foldhash::quality::FixedState;
+use std::hash::BuildHasher;
+
+/// See the module's head. A worker's own: another worker has other numbers.
+#[derive(Default)]
+pub struct Dictionary {
+    /// Open addressing, each group in the first free slot from its hash's on; a quarter of them at least are free.
+    slots: Vec<Slot>,
+    /// Of each group the last epoch in which it was asked for, its number, its key's length, and its key, so that who looks
+    /// for a group waits for memory twice only: for its slot and for this. Each starts at a multiple of [`UNIT`].
+    records: Vec<u8>,
+    /// Bytes of records that are there no more.
+    dead: usize,
+    /// Where each number's record starts, in units; [`NONE`]: nothing has this number.
+    places: Vec<u32>,
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Of the hash; those that place the slot are others.
+    tag: u32,
+    /// Where the record starts, in units; [`NONE`]: the slot is free.
+    place: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+const EMPTY: Slot = Slot { tag: 0, place: NONE };
+
+const UNIT: usize = 8;
+
+/// Bytes before a record's key.
+const HEAD: usize = 16;
+
+/// Keys that are looked up together: the processor waits for the memory of all of them at once.
+const TOGETHER: usize = 256;
+
+/// The hash by which a group is found, and its worker chosen: the same everywhere.
+#[inline]
+pub fn hash(key: &[u8]) -> u64 {
+    FixedState::with_seed(0x7765_6972).hash_one(key)
+}
+
+/// The low bits choose the worker, which has only groups that are alike in them.
+#[inline]
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+impl Dictionary {
+    /// Appends the numbers of these groups, in an epoch, to `out`; who has none gets a new one. `hashes`: the [`hash`] of
+    /// each key.
+    pub fn numbers(&mut self, keys: &PackedKeys, hashes: &[u64], epoch: u64, out: &mut Vec<u32>) {
+        self.grow(hashes.len());
+        let mut found = [EMPTY; TOGETHER];
+        let mut numbers = [NONE; TOGETHER];
+        let mut at = 0;
+        for hashes in hashes.chunks(TOGETHER) {
+            let found = &mut found[..hashes.len()];
+            for (found, &hash) in found.iter_mut().zip(hashes) {
+                *found = self.slots[self.slot(hash)];
+            }
+            for ((found, number), &hash) in found.iter().zip(&mut numbers).zip(hashes) {
+                *number = if found.place != NONE && found.tag == tag(hash) { self.number(found.place) } else { NONE };
+            }
+            for ((found, &number), &hash) in found.iter().zip(&numbers).zip(hashes) {
+                let key = keys.get(at);
+                let known = number != NONE && self.key_at(found.place) == key;
+                out.push(if known { self.keep_at(found.place, epoch) } else { self.get_or_insert(hash, key, epoch) });
+                at += 1;
+            }
+        }
+    }
+
+    /// The first slot of a hash.
+    #[inline]
+    fn slot(&self, hash: u64) -> usize {
+        // The highest bits are the tag's.
+        (hash.rotate_right(16) as usize) & (self.slots.len() - 1)
+    }
+
+    /// The slot of a group, or the free one where it belongs.
+    fn find_slot(&self, hash: u64, key: &[u8]) -> usize {
+        let mut at = self.slot(hash);
+        loop {
+            let slot = self.slots[at];
+            if slot.place == NONE || slot.tag == tag(hash) && self.key_at(slot.place) == key {
+                return at;
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    fn get_or_insert(&mut self, hash: u64, key: &[u8], epoch: u64) -> u32 {
+        let slot = self.find_slot(hash, key);
+        if self.slots[slot].place != NONE {
+            return self.keep_at(self.slots[slot].place, epoch);
+        }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.places.push(NONE);
+            u32::try_from(self.places.len() - 1).unwrap_or(NONE)
+        });
+        let place = u32::try_from(self.records.len() / UNIT).unwrap_or(NONE);
+        let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+        assert!(
+            number != NONE && place != NONE && length != u32::MAX,
+            "a worker's groups of a table have at most 32 GiB of keys"
+        );
+        self.places[number as usize] = place;
+        self.records.extend_from_slice(&epoch.to_le_bytes());
+        self.records.extend_from_slice(&number.to_le_bytes());
+        self.records.extend_from_slice(&length.to_le_bytes());
+        self.records.extend_from_slice(key);
+        self.records.resize(self.records.len().next_multiple_of(UNIT), 0);
+        self.slots[slot] = Slot { tag: tag(hash), place };
+        number
+    }
+
+    #[inline]
+    fn head(&self, place: u32) -> &[u8; HEAD] {
+        const NOTHING: &[u8; HEAD] = &[0; HEAD];
+        self.records.get(place as usize * UNIT..).and_then(<[u8]>::first_chunk).unwrap_or(NOTHING)
+    }
+
+    /// The number of the group whose record is there.
+    #[inline]
+    fn number(&self, place: u32) -> u32 {
+        let [_, _, _, _, _, _, _, _, number @ .., _, _, _, _] = *self.head(place);
+        u32::from_le_bytes(number)
+    }
+
+    #[inline]
+    fn used(&self, place: u32) -> u64 {
+        let [used @ .., _, _, _, _, _, _, _, _] = *self.head(place);
+        u64::from_le_bytes(used)
+    }
+
+    #[inline]
+    fn key_at(&self, place: u32) -> &[u8] {
+        let [_, _, _, _, _, _, _, _, _, _, _, _, length @ ..] = *self.head(place);
+        let start = place as usize * UNIT + HEAD;
+        &self.records[start..start + u32::from_le_bytes(length) as usize]
+    }
+
+    /// The bytes of a record.
+    fn length(&self, place: u32) -> usize {
+        (HEAD + self.key_at(place).len()).next_multiple_of(UNIT)
+    }
+
+    /// Something is kept under the number of this record as of an epoch.
+    #[inline]
+    fn keep_at(&mut self, place: u32, epoch: u64) -> u32 {
+        if epoch > self.used(place) {
+            self.records[place as usize * UNIT..][..8].copy_from_slice(&epoch.to_le_bytes());
+        }
+        self.number(place)
+    }
+
+    /// Makes room for so many more groups.
+    fn grow(&mut self, more: usize) {
+        let wanted = ((self.places.len() - self.free.len() + more) * 4).div_ceil(3).next_power_of_two();
+        if wanted > self.slots.len() {
+            self.rebuild(wanted);
+        }
+    }
+
+    fn rebuild(&mut self, slots: usize) {
+        self.slots.clear();
+        self.slots.resize(slots, EMPTY);
+        for &place in self.places.iter().filter(|&&place| place != NONE) {
+            let hash = hash(self.key_at(place));
+            let mut at = self.slot(hash);
+            while self.slots[at].place != NONE {
+                at = (at + 1) & (slots - 1);
+            }
+            self.slots[at] = Slot { tag: tag(hash), place };
+        }
+    }
+
+    /// The number of a group that is there.
+    pub fn find(&self, key: &[u8]) -> Option<u32> {
+        let slot = (!self.slots.is_empty()).then(|| self.slots[self.find_slot(hash(key), key)])?;
+        (slot.place != NONE).then(|| self.number(slot.place))
+    }
+
+    /// The numbers of the groups whose keys start like this. Looks at all of them.
+    pub fn starting(&self, with: &[u8]) -> Vec<u32> {
+        let all = (0..).zip(&self.places).filter(|&(_, &place)| place != NONE && self.key_at(place).starts_with(with));
+        all.map(|(number, _)| number).collect()
+    }
+
+    /// The packed key of a group.
+    #[inline]
+    pub fn key(&self, number: u32) -> &[u8] {
+        self.key_at(self.places[number as usize])
+    }
+
+    /// All numbers are less than this.
+    pub fn end(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Something is kept under this number as of an epoch.
+    pub fn keep(&mut self, number: u32, epoch: u64) {
+        self.keep_at(self.places[number as usize], epoch);
+    }
+
+    /// Forgets the groups that nobody asked for from this epoch on.
+    pub fn forget(&mut self, before: u64) {
+        let free = self.free.len();
+        for number in (0..).take(self.places.len()) {
+            let place = self.places[number as usize];
+            if place != NONE && self.used(place) < before {
+                self.dead += self.length(place);
+                self.places[number as usize] = NONE;
+                self.free.push(number);
+            }
+        }
+        if self.free.len() == free {
+            return;
+        }
+        if self.dead > self.records.len() / 2 {
+            let mut records = Vec::with_capacity(self.records.len() - self.dead);
+            for number in 0..self.places.len() {
+                let place = self.places[number];
+                if place == NONE {
+                    continue;
+                }
+                let (from, length) = (place as usize * UNIT, self.length(place));
+                // Not further than where it was.
+                self.places[number] = u32::try_from(records.len() / UNIT).unwrap_or(NONE);
+                records.extend_from_slice(&self.records[from..from + length]);
+            }
+            (self.records, self.dead) = (records, 0);
+        }
+        self.rebuild(self.slots.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        /// Epochs of groups, of which those not seen for two epochs are forgotten, against a map.
+        #[test]
+        fn groups_keep_their_numbers_while_they_are_used(
+            epochs in prop::collection::vec(prop::collection::vec("[ab]{0,3}", 0..12), 1..9)
+        ) {
+            let mut dictionary = Dictionary::default();
+            let mut model: HashMap<&[u8], (u32, u64)> = HashMap::new();
+            for (epoch, keys) in (0..).zip(&epochs) {
+                let mut packed = PackedKeys::default();
+                keys.iter().for_each(|key| packed.push(key.as_bytes()));
+                let (hashes, mut numbers): (Vec<u64>, _) = (packed.iter().map(hash).collect(), Vec::new());
+                dictionary.numbers(&packed, &hashes, epoch, &mut numbers);
+                for (key, number) in keys.iter().map(String::as_bytes).zip(numbers) {
+                    prop_assert_eq!(model.entry(key).or_insert((number, epoch)).0, number);
+                    model.insert(key, (number, epoch));
+                }
+                dictionary.forget(epoch.saturating_sub(1));
+                model.retain(|_, (_, used)| *used + 1 >= epoch);
+                for (key, (number, _)) in &model {
+                    prop_assert_eq!(dictionary.key(*number), *key);
+                    prop_assert_eq!(dictionary.find(key), Some(*number));
+                }
+                prop_assert_eq!(dictionary.starting(b"").len(), model.len());
+                let with_a = model.keys().filter(|key| key.starts_with(b"a")).count();
+                prop_assert_eq!(dictionary.starting(b"a").len(), with_a);
+                // No more numbers than there were groups at once.
+                prop_assert_eq!(dictionary.end() - dictionary.free.len(), model.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Numbers that lie near each other: times of an epoch, counts of rows.
+
+use serde::{Deserialize, Serialize};
+
+/// A list of 64-bit numbers that takes 32 bits for each while all are near the first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Narrow {
+    base: Option<i64>,
+    /// Behind the base; [`LEAST`] stands for `i64::MIN`.
+    short: Vec<u32>,
+    /// All of them, once one did not fit.
+    long: Vec<i64>,
+}
+
+/// `i64::MIN` is near every number: it marks what is not there.
+const LEAST: u32 = u32::MAX;
+
+impl Narrow {
+    /// An empty list with room for so many.
+    pub fn with_room(numbers: usize) -> Self {
+        Narrow { base: None, short: Vec::with_capacity(numbers), long: Vec::new() }
+    }
+
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.short.len().max(self.long.len())
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A number.
+    #[inline]
+    pub fn get(&self, at: usize) -> i64 {
+        match self.short.get(at) {
+            Some(&LEAST) => i64::MIN,
+            Some(&short) => self.base.unwrap_or(0).wrapping_add(i64::from(short)),
+            None => self.long[at],
+        }
+    }
+
+    /// The numbers in order.
+    pub fn iter(&self) -> impl Iterator<Item = i64> {
+        (0..self.len()).map(|at| self.get(at))
+    }
+
+    /// How it stands in 32 bits, if it does. The first number says what is near.
+    #[inline]
+    fn short(&mut self, number: i64) -> Option<u32> {
+        if number == i64::MIN {
+            return Some(LEAST);
+        }
+        if self.base.is_none() {
+            // Later ones may be greater or less.
+            self.base = Some(number.saturating_sub(1 << 31));
+        }
+        u32::try_from(number.checked_sub(self.base?)?).ok().filter(|&short| short != LEAST)
+    }
+
+    /// Appends a number.
+    #[inline]
+    pub fn push(&mut self, number: i64) {
+        if self.long.is_empty() {
+            if let Some(short) = self.short(number) {
+                return self.short.push(short);
+            }
+            self.widen();
+        }
+        self.long.push(number);
+    }
+
+    /// Puts another number in a place.
+    #[inline]
+    pub fn set(&mut self, at: usize, number: i64) {
+        if self.long.is_empty() {
+            if let Some(short) = self.short(number) {
+                self.short[at] = short;
+                return;
+            }
+            self.widen();
+        }
+        self.long[at] = number;
+    }
+
+    #[cold]
+    fn widen(&mut self) {
+        self.long = self.iter().collect();
+        self.short = Vec::new();
+    }
+
+    /// Appends all of another list.
+    pub fn append(&mut self, other: Narrow) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        if self.base == other.base && self.long.is_empty() && other.long.is_empty() {
+            return self.short.extend_from_slice(&other.short);
+        }
+        other.iter().for_each(|number| self.push(number));
+    }
+
+    /// Gives room back that is not used, where that is much.
+    pub fn shrink(&mut self) {
+        if self.short.capacity() / 4 * 3 > self.short.len() {
+            self.short.shrink_to_fit();
+        }
+        if self.long.capacity() / 4 * 3 > self.long.len() {
+            self.long.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn numbers_come_back(
+            numbers in prop::collection::vec(prop_oneof![4 => -9i64..9, 1 => Just(i64::MIN), 1 => any::<i64>()], 0..12),
+            cut in 0..12usize,
+            others in prop::collection::vec((0..12usize, prop_oneof![-9i64..9, Just(i64::MIN), any::<i64>()]), 0..4),
+        ) {
+            let list = |numbers: &[i64]| {
+                let mut list = Narrow::default();
+                numbers.iter().for_each(|&n| list.push(n));
+                list
+            };
+            let mut numbers = numbers;
+            let (head, tail) = numbers.split_at(cut.min(numbers.len()));
+            let mut narrow = list(head);
+            narrow.append(list(tail));
+            prop_assert_eq!(narrow.len(), numbers.len());
+            for (at, other) in others {
+                if at < numbers.len() {
+                    numbers[at] = other;
+                    narrow.set(at, other);
+                }
+            }
+            prop_assert_eq!(narrow.iter().collect::<Vec<_>>(), numbers);
+        }
+    }
+}
