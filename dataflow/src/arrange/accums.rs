@@ -104,7 +104,7 @@ impl Accums {
     /// Adds a row of this time to one. Returns its parts, to which the row's arguments are to be added.
     #[inline]
     pub fn add_row(&mut self, at: usize, time: i64) -> Option<&mut [Part]> {
-        self.rows.set(at, self.rows.get(at) + 1);
+        self.rows.increment(at);
         if time > self.times.get(at) {
             self.times.set(at, time);
         }

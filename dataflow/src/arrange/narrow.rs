@@ -72,6 +72,15 @@ impl Narrow {
         self.long.push(number);
     }
 
+    /// Adds one to a number.
+    #[inline]
+    pub fn increment(&mut self, at: usize) {
+        match self.short.get_mut(at) {
+            Some(short) if *short < LEAST - 1 => *short += 1,
+            _ => self.set(at, self.get(at).wrapping_add(1)),
+        }
+    }
+
     /// Puts another number in a place.
     #[inline]
     pub fn set(&mut self, at: usize, number: i64) {
@@ -140,6 +149,10 @@ mod tests {
                 if at < numbers.len() {
                     numbers[at] = other;
                     narrow.set(at, other);
+                    if other % 2 == 0 {
+                        numbers[at] = other.wrapping_add(1);
+                        narrow.increment(at);
+                    }
                 }
             }
             prop_assert_eq!(narrow.iter().collect::<Vec<_>>(), numbers);

@@ -47,7 +47,10 @@ impl<K: KeyList> Run<K> {
 
     #[inline]
     fn push_key(&mut self, key: K::Key<'_>) {
-        debug_assert!(self.len().checked_sub(1).is_none_or(|last| K::head(self.keys.get(last)) <= K::head(key)));
+        debug_assert!(self.len().checked_sub(1).is_none_or(|last| {
+            let last = self.keys.get(last);
+            K::head(last).cmp(&K::head(key)).then_with(|| K::behind_head(last, key)).is_lt()
+        }));
         self.keys.push(key);
     }
 
@@ -120,7 +123,7 @@ impl<K: KeyList> Run<K> {
 pub struct Merge<K: KeyList> {
     /// Where each run is read.
     at: SmallVec<[usize; 8]>,
-    /// A heap of the runs that are not at their end, by their keys' first bytes, keys, and the runs' order.
+    /// A heap of the runs that are not at their end, by their keys' heads, keys, and the runs' order.
     heap: SmallVec<[(K::Head, u32); 8]>,
     since: u64,
     out: Run<K>,

@@ -5,7 +5,7 @@
 //! the earlier ones and goes out at their epoch or a later one. So the rows of an epoch and their clocks are the same
 //! whatever the number of workers and the cut of the batches.
 
-use super::group::owner;
+use super::parcels::owner;
 use super::port::Flow;
 use super::turns::{self, Summary, Turn, Turns};
 use super::{SharedReports, steps};

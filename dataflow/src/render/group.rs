@@ -8,11 +8,12 @@
 //! workers, prepare tells all of them the greatest time of its batch, and combine waits until it knows the times of all
 //! earlier batches: a row is late or not whatever worker sees it.
 
+use super::parcels::{Entries, Own, Parcel};
 use super::port::Flow;
 use super::turns::{self, Summary, Turn, Turns};
 use super::windows::Hops;
 use super::{SharedReports, steps};
-use crate::arrange::{Accum, Accums, Dictionary, KeyList, PackedKeys, Part, Place, Places, dictionary, gathered};
+use crate::arrange::{Accum, Dictionary, Part, Place, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
@@ -20,7 +21,6 @@ use crate::row::packer::Packer;
 use crate::row::{Batch, Origin};
 use crate::time::WindowSpec;
 use arrow_array::ArrayRef;
-use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -28,35 +28,6 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
-
-/// Partial accumulators for one worker, in the order in which they were first touched.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Parcel {
-    /// The worker that keeps these groups.
-    pub target: u64,
-    /// Sessions: where the rows come from, for rows that may be late must be applied in order.
-    pub order: (u32, u64),
-    /// The greatest time of the batches of these rows.
-    pub stream_time: i64,
-    /// Groups.
-    pub groups: Names,
-    /// Of each its pane; empty where there are none.
-    pub places: Places,
-    /// What is added.
-    pub accums: Accums,
-    /// Sessions only: of each entry its first row's time, and the time before which sessions no longer counted when it
-    /// came (`i64::MIN` when that cannot matter).
-    pub sessions: Vec<(i64, i64)>,
-}
-
-/// How groups are called.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Names {
-    /// By their numbers: groups of the worker that made the parcel.
-    Numbers(Vec<u32>),
-    /// By their packed keys.
-    Keys(PackedKeys),
-}
 
 /// The groups that a worker keeps of a view, by number.
 pub type SharedDictionary = Rc<RefCell<Dictionary>>;
@@ -70,11 +41,6 @@ pub struct Grouping {
     pub calls: Vec<AggregateCall>,
     /// The window clause.
     pub window: Option<Windowing>,
-}
-
-/// The worker that keeps a group.
-pub fn owner(group: &[u8], peers: u64) -> u64 {
-    dictionary::hash(group) % peers.max(1)
 }
 
 /// A batch with its group keys and arguments evaluated.
@@ -139,143 +105,6 @@ impl turns::Prepared for Prepared {
     }
 }
 
-/// Entries of groups, a group perhaps more than once.
-#[derive(Default)]
-struct Groups {
-    /// For the cache, of the first entries: see [`Cache::forget`].
-    hashes: Vec<u64>,
-    /// The worker that keeps each; empty when there is one worker.
-    owners: Vec<u32>,
-    /// Of a group of this worker's own its number, or while it has none its place among `new`; of another one its place
-    /// among `others`.
-    numbers: Vec<u32>,
-    others: PackedKeys,
-    new: New,
-    places: Places,
-    accums: Accums,
-    /// Of sessions: see [`Parcel::sessions`].
-    sessions: Vec<(i64, i64)>,
-    /// The greatest time of the batches whose rows these are: of no batch of a later epoch, which may have been judged
-    /// before these go out.
-    stream_time: Option<i64>,
-}
-
-impl Groups {
-    /// Room for so many entries.
-    fn with_room(entries: usize) -> Self {
-        Groups {
-            hashes: Vec::with_capacity(entries.min(1 << SLOT_BITS)),
-            numbers: Vec::with_capacity(entries),
-            places: Places::with_room(entries),
-            accums: Accums::with_room(entries),
-            ..Groups::default()
-        }
-    }
-
-    /// Whether an entry's group has the key of this row.
-    #[inline]
-    fn is_of(&self, entry: usize, workers: &Workers, known: &Dictionary, keys: &Packer, row: usize) -> bool {
-        let number = self.numbers[entry];
-        let key = match self.owners.get(entry) {
-            Some(&owner) if owner != workers.own => self.others.get(number as usize),
-            _ if entry < self.new.from => known.key(number),
-            _ => self.new.keys.get(number as usize),
-        };
-        keys.matches(row, key)
-    }
-
-    /// A new entry for a row's group.
-    fn push(&mut self, workers: &Workers, known: &mut Dictionary, epoch: u64, keys: &Packer, row: usize) {
-        if self.new.hashes.len() >= NEW {
-            self.number(known, epoch);
-        }
-        let place = |keys: &PackedKeys| u32::try_from(keys.len() - 1).unwrap_or(u32::MAX);
-        self.new.keys.push_with(|bytes| keys.push(bytes, row));
-        let key = self.new.keys.get(self.new.hashes.len());
-        let hash = dictionary::hash(key);
-        if workers.peers > 1 {
-            let owner = u32::try_from(hash % workers.peers).unwrap_or(0);
-            self.owners.push(owner);
-            if owner != workers.own {
-                self.others.push(key);
-                self.new.keys.pop();
-                self.numbers.push(place(&self.others));
-                return;
-            }
-        }
-        self.new.entries.push(self.numbers.len());
-        self.new.hashes.push(hash);
-        self.numbers.push(place(&self.new.keys));
-    }
-
-    #[inline]
-    fn push_accum(&mut self, hash: u64, accum: Accum) {
-        if self.hashes.len() < 1 << SLOT_BITS {
-            self.hashes.push(hash);
-        }
-        self.accums.push(accum);
-    }
-
-    /// Gives the new entries their numbers.
-    fn number(&mut self, known: &mut Dictionary, epoch: u64) {
-        let New { from, entries, keys, hashes, numbers } = &mut self.new;
-        known.numbers(keys, hashes, epoch, numbers);
-        entries.drain(..).zip(numbers.drain(..)).for_each(|(entry, number)| self.numbers[entry] = number);
-        *from = self.numbers.len();
-        keys.clear();
-        hashes.clear();
-    }
-
-    fn parcels(mut self, workers: &Workers, known: &mut Dictionary, epoch: u64, order: (u32, u64)) -> Vec<Parcel> {
-        self.number(known, epoch);
-        let Groups { owners, numbers, others, places, mut accums, sessions, stream_time, .. } = self;
-        let stream_time = stream_time.unwrap_or(i64::MIN);
-        let parcel = |target| {
-            let own = target == u64::from(workers.own);
-            let groups = if own { Names::Numbers(Vec::new()) } else { Names::Keys(PackedKeys::default()) };
-            Parcel { groups, ..Parcel::new(target, order, stream_time) }
-        };
-        if workers.peers == 1 {
-            return vec![Parcel { groups: Names::Numbers(numbers), places, accums, sessions, ..parcel(0) }];
-        }
-        let mut parcels: Vec<Parcel> = (0..workers.peers).map(parcel).collect();
-        for (i, (owner, number)) in owners.iter().zip(numbers).enumerate() {
-            let parcel = &mut parcels[*owner as usize];
-            match &mut parcel.groups {
-                Names::Numbers(numbers) => numbers.push(number),
-                Names::Keys(keys) => keys.push(others.get(number as usize)),
-            }
-            if !places.is_empty() {
-                parcel.places.push(places.get(i));
-            }
-            parcel.accums.push_taken(&mut accums, i);
-            parcel.sessions.extend(sessions.get(i));
-        }
-        parcels
-    }
-}
-
-/// Entries whose groups have no numbers yet: they are looked up together.
-#[derive(Default)]
-struct New {
-    /// All entries before this one have numbers.
-    from: usize,
-    entries: Vec<usize>,
-    keys: PackedKeys,
-    hashes: Vec<u64>,
-    numbers: Vec<u32>,
-}
-
-/// So many entries are looked up together.
-const NEW: usize = 256;
-
-/// This worker among all.
-#[derive(Clone, Copy)]
-struct Workers {
-    own: u32,
-    peers: u64,
-}
-
 /// Bits of a slot's number.
 const SLOT_BITS: u32 = 12;
 
@@ -285,6 +114,8 @@ const SLOT_BITS: u32 = 12;
 struct Cache {
     /// Empty before the first use.
     slots: Vec<Slot>,
+    /// Those that know an entry.
+    taken: Vec<u32>,
     /// The epoch whose entries it knows.
     epoch: u64,
 }
@@ -319,25 +150,24 @@ impl Cache {
 
     #[inline]
     fn set(&mut self, hash: u64, near: u32, entry: usize) {
+        let at = hash >> (64 - SLOT_BITS);
+        let slot = &mut self.slots[at as usize];
+        if slot.entry == 0 {
+            self.taken.push(at as u32);
+        }
         // An entry beyond 32 bits is never found again.
-        let entry = u32::try_from(entry + 1).unwrap_or(0);
-        self.slots[(hash >> (64 - SLOT_BITS)) as usize] = Slot { hash, entry, near };
+        *slot = Slot { hash, entry: u32::try_from(entry + 1).unwrap_or(0), near };
     }
 
-    /// Forgets the entries of these hashes: all that it knows, or as many as it has slots.
-    fn forget(&mut self, hashes: &[u64]) {
-        if hashes.len() < self.slots.len() {
-            hashes.iter().for_each(|hash| self.slots[(hash >> (64 - SLOT_BITS)) as usize] = Slot::default());
-        } else {
-            self.slots.fill(Slot::default());
-        }
+    fn forget(&mut self) {
+        self.taken.drain(..).for_each(|at| self.slots[at as usize] = Slot::default());
     }
 
     /// Knows entries of this epoch from now on.
     fn turn_to(&mut self, epoch: u64) {
         self.slots.resize(1 << SLOT_BITS, Slot::default());
         if epoch != self.epoch {
-            self.slots.fill(Slot::default());
+            self.forget();
             self.epoch = epoch;
         }
     }
@@ -371,12 +201,14 @@ impl Near {
 struct Combiner {
     grouping: Grouping,
     hops: Option<Hops>,
-    workers: Workers,
+    worker: u32,
+    peers: u64,
+    /// This worker's own groups.
     known: SharedDictionary,
     empty: Accum,
     turns: Turns<Prepared>,
     /// Groups by epoch.
-    epochs: BTreeMap<u64, (Capability<u64>, Groups)>,
+    epochs: BTreeMap<u64, (Capability<u64>, Entries)>,
     cache: Cache,
     near: Option<Near>,
     /// How many entries went out last.
@@ -395,8 +227,7 @@ pub fn render<'scope>(
     reports: &SharedReports,
 ) -> Flow<'scope, Parcel> {
     let scope = stream.scope();
-    let own = u32::try_from(scope.index()).unwrap_or(0);
-    let workers = Workers { own, peers: scope.peers() as u64 };
+    let (worker, peers) = (u32::try_from(scope.index()).unwrap_or(0), scope.peers() as u64);
     let mine = grouping.clone();
     let prepared = turns::prepare(stream, view, reports, move |batch, errors| Prepared::new(&mine, batch, errors));
     let hops = grouping.window.and_then(|w| Hops::new(w.spec));
@@ -404,7 +235,8 @@ pub fn render<'scope>(
         empty: Accum::empty(&grouping.calls),
         grouping,
         hops,
-        workers,
+        worker,
+        peers,
         known: Rc::clone(known),
         turns: Turns::default(),
         epochs: BTreeMap::new(),
@@ -480,10 +312,10 @@ impl Combiner {
     ) {
         let epoch = *capability.time();
         let room = self.room;
-        let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Groups::with_room(room)));
+        let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Entries::with_room(room)));
         groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
         self.cache.turn_to(epoch);
-        let known = &mut *self.known.borrow_mut();
+        let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: &mut self.known.borrow_mut() };
         let mut stream_time = before;
         for row in prepared.rows() {
             let time = prepared.times[row];
@@ -501,7 +333,7 @@ impl Combiner {
                     let number = self.near.as_ref().map_or(0, |near| near.number.wrapping_add(1));
                     if number == 0 {
                         // Numbers begin anew.
-                        self.cache.slots.fill(Slot::default());
+                        self.cache.forget();
                     }
                     self.near = Some(Near::of(hops, place, number));
                 }
@@ -511,15 +343,11 @@ impl Combiner {
                     number = near.number;
                 }
             }
-            let same = |entry: usize| {
-                groups.places.get(entry) == place && groups.is_of(entry, &self.workers, known, &prepared.keys, row)
-            };
+            let same = |entry| groups.is_of(entry, place, &own, &prepared.keys, row);
             let entry = self.cache.get(hash, number, prepared.keys.exact(), same).unwrap_or_else(|| {
-                groups.push(&self.workers, known, epoch, &prepared.keys, row);
-                groups.places.push(place);
-                groups.push_accum(hash, self.empty.clone());
-                self.cache.set(hash, number, groups.accums.len() - 1);
-                groups.accums.len() - 1
+                let entry = groups.push(&mut own, &prepared.keys, row, place, self.empty.clone());
+                self.cache.set(hash, number, entry);
+                entry
             });
             if let Some(parts) = groups.accums.add_row(entry, time) {
                 add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
@@ -528,9 +356,9 @@ impl Combiner {
         if groups.accums.len() >= GROUPS
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
         {
-            self.cache.forget(&groups.hashes);
+            self.cache.forget();
             self.room = groups.accums.len();
-            let parcels = groups.parcels(&self.workers, known, epoch, (0, 0));
+            let parcels = groups.parcels(&mut own, (0, 0));
             send(&capability, parcels);
         }
     }
@@ -545,10 +373,11 @@ impl Combiner {
             }
             let (epoch, (capability, groups)) = entry.remove_entry();
             if epoch == self.cache.epoch {
-                self.cache.forget(&groups.hashes);
+                self.cache.forget();
             }
             self.room = groups.accums.len();
-            let parcels = groups.parcels(&self.workers, &mut self.known.borrow_mut(), epoch, (0, 0));
+            let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: &mut self.known.borrow_mut() };
+            let parcels = groups.parcels(&mut own, (0, 0));
             send(&capability, parcels);
         }
     }
@@ -557,10 +386,11 @@ impl Combiner {
     /// so it may be joined with its neighbours here; another goes on its own, with the time that decides for it.
     fn sessions(&mut self, epoch: u64, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
-        let mut groups = Groups { stream_time: Some(prepared.max_time), ..Groups::with_room(self.room) };
+        let mut groups = Entries::with_room(self.room);
+        groups.stream_time = Some(prepared.max_time);
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0);
-        let known = &mut *self.known.borrow_mut();
+        let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: &mut self.known.borrow_mut() };
         let mut stream_time = before;
         for row in prepared.rows() {
             let time = prepared.times[row];
@@ -568,17 +398,16 @@ impl Combiner {
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;
             let hash = prepared.hashes[row];
-            let same = |entry| groups.is_of(entry, &self.workers, known, &prepared.keys, row);
+            let same = |entry| groups.is_of(entry, Place::default(), &own, &prepared.keys, row);
             let found = self.cache.get(hash, 0, prepared.keys.exact(), same).filter(|&i| {
                 let ((start, close), end) = (groups.sessions[i], groups.accums.times().get(i));
                 safe && close == i64::MIN && time.saturating_add(gap) >= start && time.saturating_sub(gap) <= end
             });
             let entry = found.unwrap_or_else(|| {
-                groups.push(&self.workers, known, epoch, &prepared.keys, row);
-                groups.push_accum(hash, self.empty.clone());
+                let entry = groups.push(&mut own, &prepared.keys, row, Place::default(), self.empty.clone());
                 groups.sessions.push((time, if safe { i64::MIN } else { close }));
-                self.cache.set(hash, 0, groups.accums.len() - 1);
-                groups.accums.len() - 1
+                self.cache.set(hash, 0, entry);
+                entry
             });
             let session = &mut groups.sessions[entry];
             session.0 = session.0.min(time);
@@ -586,24 +415,9 @@ impl Combiner {
                 add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
             }
         }
-        self.cache.forget(&groups.hashes);
+        self.cache.forget();
         self.room = groups.accums.len();
-        groups.parcels(&self.workers, known, epoch, order)
-    }
-}
-
-impl Parcel {
-    /// An empty one.
-    pub fn new(target: u64, order: (u32, u64), stream_time: i64) -> Self {
-        Parcel {
-            target,
-            order,
-            stream_time,
-            groups: Names::Keys(PackedKeys::default()),
-            places: Places::default(),
-            accums: Accums::default(),
-            sessions: Vec::new(),
-        }
+        groups.parcels(&mut own, order)
     }
 }
 

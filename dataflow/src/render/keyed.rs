@@ -8,7 +8,8 @@ use super::changes::{self, Changes};
 use super::epochs::Waiting;
 use super::finals;
 use super::finish::{CHUNK, Finish, Item};
-use super::group::{Names, Parcel, SharedDictionary};
+use super::group::SharedDictionary;
+use super::parcels::{Names, Parcel};
 use super::port::Flow;
 use super::sessions::{self, Arrival};
 use super::windows::Hops;
@@ -160,7 +161,7 @@ impl Kept {
     }
 
     /// Shows the rows of a selection, in ascending order of key and window.
-    pub fn rows(&mut self, selection: &Selection<'_>, mut each: impl FnMut(PackedRow)) {
+    pub fn rows(&mut self, selection: &Selection<'_>, each: impl FnMut(PackedRow)) {
         let horizon = self.horizon(selection.as_of);
         let (from, to) = selection.starts;
         // A hopping window's panes may lie in the next stretch; a session may lie in a later one than its start's.
@@ -183,18 +184,9 @@ impl Kept {
             let newest = if matches!(shape.windows, Windows::Sessions(_)) { b.end } else { b.start };
             newest >= horizon && (from..=to).contains(&b.start) && is_final(b)
         };
-        let mut found = Found::new(shape.windows);
+        let mut found = Found::default();
         match selection.keys {
-            None => {
-                let mut last = None;
-                reader.scan(|key, accum| {
-                    if let Some(last) = last.replace(key.group).filter(|last| *last != key.group) {
-                        found.end(last, &visible);
-                    }
-                    found.add(key.place, accum);
-                });
-                last.into_iter().for_each(|last| found.end(last, &visible));
-            }
+            None => reader.scan(|key, accum| found.add(key, accum)),
             Some(keys) => {
                 let bounds_behind = selection.bounds_behind && matches!(shape.windows, Windows::None);
                 let numbers = |key: &Vec<u8>| match bounds_behind {
@@ -202,19 +194,18 @@ impl Kept {
                     false => groups.find(key).into_iter().collect(),
                 };
                 let numbers: BTreeSet<u32> = keys.iter().flat_map(numbers).collect();
-                for number in numbers {
-                    reader.seek(Key { group: number, place: Place { at: i64::MIN, mark: 0 } });
-                    while let Some(key) = reader.key().filter(|key| key.group == number) {
+                for group in numbers {
+                    reader.seek(Key { group, place: Place { at: i64::MIN, mark: 0 } });
+                    while let Some(key) = reader.key().filter(|key| key.group == group) {
                         if let Some(accum) = reader.accum() {
-                            found.add(key.place, accum);
+                            found.add(key, accum);
                         }
                         reader.step();
                     }
-                    found.end(number, &visible);
                 }
             }
         }
-        found.finish(&groups, &shape.finish, &mut each);
+        found.rows(&groups, shape, visible, each);
     }
 
     /// As of which epoch somebody must read it who gets the changes of the epochs from `frontier` on: with what came in before
@@ -411,70 +402,89 @@ impl Updates {
     }
 }
 
-/// The rows of a selection.
+/// What is kept of the groups of a selection.
+#[derive(Default)]
 struct Found {
-    windows: Windows,
-    /// The windows of the group that is being read, by start.
-    panes: BTreeMap<i64, Accum>,
-    /// Its sessions, of which several may start alike.
-    sessions: Vec<(Bounds, Accum)>,
-    /// Of all groups before it.
-    rows: Vec<(Option<Bounds>, Accum)>,
-    /// Their numbers, and where the rows of each end.
+    places: Places,
+    accums: Accums,
+    /// Numbers of groups, and where what is kept of each ends.
     groups: Vec<(u32, usize)>,
 }
 
 impl Found {
-    fn new(windows: Windows) -> Self {
-        Found { windows, panes: BTreeMap::new(), sessions: Vec::new(), rows: Vec::new(), groups: Vec::new() }
-    }
-
-    /// Adds what a place in the group adds up to.
-    fn add(&mut self, place: Place, accum: Accum) {
-        match self.windows {
-            Windows::None => self.rows.push((None, accum)),
-            Windows::Hops(hops) => hops.spread(place, &accum, &mut self.panes),
-            Windows::Sessions(_) => {
-                if !accum.is_dead() {
-                    self.sessions.push((Bounds { start: sessions::start(place), end: accum.time }, accum));
-                }
-            }
+    fn add(&mut self, key: Key, accum: Accum) {
+        self.places.push(key.place);
+        self.accums.push(accum);
+        match self.groups.last_mut() {
+            Some((group, end)) if *group == key.group => *end = self.accums.len(),
+            _ => self.groups.push((key.group, self.accums.len())),
         }
-    }
-
-    /// The group ends.
-    fn end(&mut self, group: u32, visible: &impl Fn(Bounds) -> bool) {
-        if let Windows::Hops(hops) = self.windows {
-            let panes = std::mem::take(&mut self.panes).into_iter();
-            self.rows.extend(panes.map(|(start, a)| (hops.bounds(start), a)).filter(|(b, _)| visible(*b)).map(shown));
-        }
-        self.sessions.sort_by_key(|(bounds, _)| (bounds.start, bounds.end));
-        self.rows.extend(self.sessions.drain(..).filter(|(b, _)| visible(*b)).map(shown));
-        self.groups.push((group, self.rows.len()));
     }
 
     /// Shows the rows in ascending order of key and window.
-    fn finish(&self, groups: &Dictionary, finish: &Finish, each: &mut impl FnMut(PackedRow)) {
+    fn rows(
+        &mut self,
+        groups: &Dictionary,
+        shape: &Shape,
+        visible: impl Fn(Bounds) -> bool,
+        each: impl FnMut(PackedRow),
+    ) {
         let keys: Vec<&[u8]> = self.groups.iter().map(|(group, _)| groups.key(*group)).collect();
-        let mut items = Vec::with_capacity(self.rows.len());
+        let mut chunk = Chunk { finish: &shape.finish, items: Vec::new(), each };
+        let mut windows: Vec<(Bounds, Accum)> = Vec::new();
         for at in ascending(&keys) {
             let at = at as usize;
             let start = at.checked_sub(1).map_or(0, |before| self.groups[before].1);
-            let rows = &self.rows[start..self.groups[at].1];
-            items.extend(rows.iter().map(|(window, accum)| Item { key: keys[at], window: *window, accum }));
-        }
-        for items in items.chunks(CHUNK) {
-            for (item, value) in items.iter().zip(finish.rows(items)) {
-                if let Some(value) = value {
-                    each(PackedRow { key: item.key.into(), window: item.window, value, time: item.accum.time });
+            let mut panes: BTreeMap<i64, Accum> = BTreeMap::new();
+            for i in start..self.groups[at].1 {
+                let (place, accum) = (self.places.get(i), self.accums.take(i));
+                match shape.windows {
+                    Windows::None => chunk.push(keys[at], None, accum),
+                    Windows::Hops(hops) => hops.spread(place, &accum, &mut panes),
+                    Windows::Sessions(_) if accum.is_dead() => {}
+                    Windows::Sessions(_) => {
+                        windows.push((Bounds { start: sessions::start(place), end: accum.time }, accum));
+                    }
                 }
             }
+            if let Windows::Hops(hops) = shape.windows {
+                windows.extend(panes.into_iter().map(|(start, accum)| (hops.bounds(start), accum)));
+            }
+            // Several sessions may start alike.
+            windows.sort_by_key(|(bounds, _)| (bounds.start, bounds.end));
+            for (bounds, accum) in windows.drain(..).filter(|(bounds, _)| visible(*bounds)) {
+                chunk.push(keys[at], Some(bounds), accum);
+            }
         }
+        chunk.end();
     }
 }
 
-fn shown((bounds, accum): (Bounds, Accum)) -> (Option<Bounds>, Accum) {
-    (Some(bounds), accum)
+/// Rows that are finished together.
+struct Chunk<'a, E> {
+    finish: &'a Finish,
+    items: Vec<(&'a [u8], Option<Bounds>, Accum)>,
+    each: E,
+}
+
+impl<'a, E: FnMut(PackedRow)> Chunk<'a, E> {
+    fn push(&mut self, key: &'a [u8], window: Option<Bounds>, accum: Accum) {
+        self.items.push((key, window, accum));
+        if self.items.len() >= CHUNK {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        let items: Vec<Item<'_>> =
+            self.items.iter().map(|(key, window, accum)| Item { key, window: *window, accum }).collect();
+        let rows = self.finish.rows(&items);
+        for ((key, window, accum), value) in self.items.drain(..).zip(rows) {
+            if let Some(value) = value {
+                (self.each)(PackedRow { key: key.into(), window, value, time: accum.time });
+            }
+        }
+    }
 }
 
 /// Keeps a table, whose groups these are. Returns it, and the stream of its changes, which is silent while nobody listens.

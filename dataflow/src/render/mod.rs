@@ -30,6 +30,7 @@ pub mod group;
 pub mod keyed;
 pub mod lookup;
 pub mod paired;
+pub mod parcels;
 pub mod port;
 pub mod sessions;
 pub mod steps;

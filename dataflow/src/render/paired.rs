@@ -11,7 +11,7 @@
 //! end of a left row, and a left row that changes, is always told, also where nothing was joined.
 
 use super::epochs::by_epoch;
-use super::group::owner;
+use super::parcels::owner;
 use super::port::Flow;
 use super::{SharedReports, TableChange, steps, tables};
 use crate::plan::join::{Join, Side};

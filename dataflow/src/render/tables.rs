@@ -1,6 +1,7 @@
 //! Rows of tables to parcels: what a declared table's records, or another table's changes, add to a table.
 
-use super::group::{Grouping, Names, Parcel, add_args, owner};
+use super::group::{Grouping, add_args};
+use super::parcels::{Names, Parcel, owner};
 use super::port::Flow;
 use super::{SharedReports, TableChange, steps};
 use crate::arrange::{Accum, Accums, KeyList, PackedKeys};
