@@ -1,4 +1,4 @@
-//! A map from packed keys to accumulators, kept in differential spines, a span of event time each.
+//! A map from keys to accumulators, kept in differential spines, a span of event time each.
 //!
 //! Windows leave a store for good when their retention is over. A spine has no cheap way to forget, so a store has
 //! one spine for each stretch of event time ([`Store::stretch`]): forgetting is dropping a spine, and no merge ever
