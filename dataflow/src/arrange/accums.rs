@@ -105,9 +105,7 @@ impl Accums {
     #[inline]
     pub fn add_row(&mut self, at: usize, time: i64) -> Option<&mut [Part]> {
         self.rows.increment(at);
-        if time > self.times.get(at) {
-            self.times.set(at, time);
-        }
+        self.times.raise(at, time);
         self.parts.get_mut(at).and_then(Option::as_deref_mut)
     }
 

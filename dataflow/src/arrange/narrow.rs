@@ -81,6 +81,20 @@ impl Narrow {
         }
     }
 
+    /// Puts a greater number in a place.
+    #[inline]
+    pub fn raise(&mut self, at: usize, number: i64) {
+        let near = self.base.and_then(|base| u32::try_from(number.checked_sub(base)?).ok());
+        if let (Some(short), Some(near)) = (self.short.get_mut(at), near.filter(|&near| near != LEAST)) {
+            // One more, so that what stands for the least is the least.
+            if near + 1 > short.wrapping_add(1) {
+                *short = near;
+            }
+        } else if number > self.get(at) {
+            self.set(at, number);
+        }
+    }
+
     /// Puts another number in a place.
     #[inline]
     pub fn set(&mut self, at: usize, number: i64) {
@@ -149,8 +163,11 @@ mod tests {
                 if at < numbers.len() {
                     numbers[at] = other;
                     narrow.set(at, other);
+                    let more = numbers.first().copied().unwrap_or(0);
+                    numbers[at] = numbers[at].max(more);
+                    narrow.raise(at, more);
                     if other % 2 == 0 {
-                        numbers[at] = other.wrapping_add(1);
+                        numbers[at] = numbers[at].wrapping_add(1);
                         narrow.increment(at);
                     }
                 }

@@ -130,22 +130,29 @@ struct Slot {
 }
 
 impl Cache {
-    /// The entry of a group whose rows have this hash. `same`: whether an entry is that group's, which is asked where
-    /// the hash alone does not say so.
+    /// The entry of a place in a group whose rows have this hash. `same_place`: whether an entry is of the place, which is
+    /// asked where another was there last. `same_group`: whether it is of the group, which is asked where the hash alone
+    /// does not say so.
     #[inline]
-    fn get(&mut self, hash: u64, near: u32, exact: bool, same: impl FnOnce(usize) -> bool) -> Option<usize> {
+    fn get(
+        &mut self,
+        hash: u64,
+        near: u32,
+        same_place: impl FnOnce(usize) -> bool,
+        same_group: impl FnOnce(usize) -> bool,
+    ) -> Option<usize> {
         let slot = &mut self.slots[(hash >> (64 - SLOT_BITS)) as usize];
         if slot.hash != hash {
             return None;
         }
         let entry = (slot.entry as usize).checked_sub(1)?;
-        if !exact || slot.near != near {
-            if !same(entry) {
+        if slot.near != near {
+            if !same_place(entry) {
                 return None;
             }
             slot.near = near;
         }
-        Some(entry)
+        same_group(entry).then_some(entry)
     }
 
     #[inline]
@@ -316,7 +323,7 @@ impl Combiner {
         groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
         self.cache.turn_to(epoch);
         let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: &mut self.known.borrow_mut() };
-        let mut stream_time = before;
+        let (mut stream_time, exact) = (before, prepared.keys.exact());
         for row in prepared.rows() {
             let time = prepared.times[row];
             let mut hash = prepared.hashes[row];
@@ -343,8 +350,9 @@ impl Combiner {
                     number = near.number;
                 }
             }
-            let same = |entry| groups.is_of(entry, place, &own, &prepared.keys, row);
-            let entry = self.cache.get(hash, number, prepared.keys.exact(), same).unwrap_or_else(|| {
+            let same_place = |entry| groups.place(entry) == place;
+            let same_group = |entry| exact || groups.is_of(entry, &own, &prepared.keys, row);
+            let entry = self.cache.get(hash, number, same_place, same_group).unwrap_or_else(|| {
                 let entry = groups.push(&mut own, &prepared.keys, row, place, self.empty.clone());
                 self.cache.set(hash, number, entry);
                 entry
@@ -391,15 +399,15 @@ impl Combiner {
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0);
         let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: &mut self.known.borrow_mut() };
-        let mut stream_time = before;
+        let (mut stream_time, exact) = (before, prepared.keys.exact());
         for row in prepared.rows() {
             let time = prepared.times[row];
             stream_time = stream_time.max(time);
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;
             let hash = prepared.hashes[row];
-            let same = |entry| groups.is_of(entry, Place::default(), &own, &prepared.keys, row);
-            let found = self.cache.get(hash, 0, prepared.keys.exact(), same).filter(|&i| {
+            let same_group = |entry| exact || groups.is_of(entry, &own, &prepared.keys, row);
+            let found = self.cache.get(hash, 0, |_| true, same_group).filter(|&i| {
                 let ((start, close), end) = (groups.sessions[i], groups.accums.times().get(i));
                 safe && close == i64::MIN && time.saturating_add(gap) >= start && time.saturating_sub(gap) <= end
             });

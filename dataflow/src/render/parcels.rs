@@ -108,16 +108,22 @@ impl Entries {
         }
     }
 
-    /// Whether an entry is of this place in the group of this row.
+    /// An entry's place in its group.
     #[inline]
-    pub(super) fn is_of(&self, entry: usize, place: Place, own: &Own<'_>, keys: &Packer, row: usize) -> bool {
+    pub(super) fn place(&self, entry: usize) -> Place {
+        self.places.get(entry)
+    }
+
+    /// Whether an entry is of this row's group.
+    #[inline]
+    pub(super) fn is_of(&self, entry: usize, own: &Own<'_>, keys: &Packer, row: usize) -> bool {
         let number = self.numbers[entry];
         let key = match self.owners.get(entry) {
             Some(&owner) if owner != own.worker => self.others.get(number as usize),
             _ if entry < self.new.from => own.groups.key(number),
             _ => self.new.keys.get(number as usize),
         };
-        self.places.get(entry) == place && keys.matches(row, key)
+        keys.matches(row, key)
     }
 
     /// A new entry for this place in a row's group.
