@@ -17,7 +17,7 @@ use crate::arrange::{Accum, Dictionary, Part, Place, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
-use crate::row::packer::Packer;
+use crate::row::packer::{Basis, Packer};
 use crate::row::{Batch, Origin};
 use crate::time::WindowSpec;
 use arrow_array::ArrayRef;
@@ -62,7 +62,7 @@ impl Prepared {
     fn new(grouping: &Grouping, batch: &Batch, errors: &mut crate::plan::eval::EvalErrors) -> Self {
         let input = steps::input(batch);
         let columns: Vec<(ArrayRef, crate::row::SqlType)> =
-            grouping.group.iter().map(|g| (g.expr.eval(&input, errors), g.expr.ty().clone())).collect();
+            grouping.group.iter().map(|g| (g.expr.eval_picked(&input, errors), g.expr.ty().clone())).collect();
         let keys = Packer::new(columns);
         let args = grouping
             .calls
@@ -118,6 +118,8 @@ struct Cache {
     taken: Vec<u32>,
     /// The epoch whose entries it knows.
     epoch: u64,
+    /// What its hashes stand for, where they alone tell groups apart.
+    basis: Option<Basis>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -170,12 +172,13 @@ impl Cache {
         self.taken.drain(..).for_each(|at| self.slots[at as usize] = Slot::default());
     }
 
-    /// Knows entries of this epoch from now on.
-    fn turn_to(&mut self, epoch: u64) {
+    /// Is asked for rows of these keys, and knows entries of this epoch from now on.
+    fn turn_to(&mut self, epoch: u64, keys: &Packer) {
         self.slots.resize(1 << SLOT_BITS, Slot::default());
-        if epoch != self.epoch {
+        if epoch != self.epoch || self.basis.as_ref() != keys.exact() {
             self.forget();
             self.epoch = epoch;
+            self.basis = keys.exact().cloned();
         }
     }
 }
@@ -211,7 +214,7 @@ struct Combiner {
     worker: u32,
     peers: u64,
     /// This worker's own groups.
-    known: SharedDictionary,
+    groups: SharedDictionary,
     empty: Accum,
     turns: Turns<Prepared>,
     /// Groups by epoch.
@@ -224,11 +227,11 @@ struct Combiner {
 }
 
 /// Partial accumulators of a stream's groups, exchanged later by [`Parcel::target`]. `split`: the input's partitions are
-/// dealt out to several workers, batch by batch. `known`: this worker's own groups.
+/// dealt out to several workers, batch by batch. `groups`: this worker's own groups.
 pub fn render<'scope>(
     stream: Flow<'scope, Batch>,
     grouping: Grouping,
-    known: &SharedDictionary,
+    groups: &SharedDictionary,
     split: bool,
     view: &str,
     reports: &SharedReports,
@@ -244,7 +247,7 @@ pub fn render<'scope>(
         hops,
         worker,
         peers,
-        known: Rc::clone(known),
+        groups: Rc::clone(groups),
         turns: Turns::default(),
         epochs: BTreeMap::new(),
         cache: Cache::default(),
@@ -321,9 +324,11 @@ impl Combiner {
         let room = self.room;
         let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Entries::with_room(room)));
         groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
-        self.cache.turn_to(epoch);
-        let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: &mut self.known.borrow_mut() };
-        let (mut stream_time, exact) = (before, prepared.keys.exact());
+        self.cache.turn_to(epoch, &prepared.keys);
+        let numbered = &mut self.groups.borrow_mut();
+        numbered.turn_to(&prepared.keys);
+        let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: numbered };
+        let (mut stream_time, exact) = (before, prepared.keys.exact().is_some());
         for row in prepared.rows() {
             let time = prepared.times[row];
             let mut hash = prepared.hashes[row];
@@ -361,12 +366,13 @@ impl Combiner {
                 add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
             }
         }
+        groups.number(&mut own);
         if groups.accums.len() >= GROUPS
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
         {
             self.cache.forget();
             self.room = groups.accums.len();
-            let parcels = groups.parcels(&mut own, (0, 0));
+            let parcels = groups.parcels(self.worker, self.peers, (0, 0));
             send(&capability, parcels);
         }
     }
@@ -384,8 +390,7 @@ impl Combiner {
                 self.cache.forget();
             }
             self.room = groups.accums.len();
-            let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: &mut self.known.borrow_mut() };
-            let parcels = groups.parcels(&mut own, (0, 0));
+            let parcels = groups.parcels(self.worker, self.peers, (0, 0));
             send(&capability, parcels);
         }
     }
@@ -397,9 +402,11 @@ impl Combiner {
         let mut groups = Entries::with_room(self.room);
         groups.stream_time = Some(prepared.max_time);
         // Entries of one batch: it knows none of the one before.
-        self.cache.turn_to(0);
-        let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: &mut self.known.borrow_mut() };
-        let (mut stream_time, exact) = (before, prepared.keys.exact());
+        self.cache.turn_to(0, &prepared.keys);
+        let numbered = &mut self.groups.borrow_mut();
+        numbered.turn_to(&prepared.keys);
+        let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: numbered };
+        let (mut stream_time, exact) = (before, prepared.keys.exact().is_some());
         for row in prepared.rows() {
             let time = prepared.times[row];
             stream_time = stream_time.max(time);
@@ -423,9 +430,10 @@ impl Combiner {
                 add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
             }
         }
+        groups.number(&mut own);
         self.cache.forget();
         self.room = groups.accums.len();
-        groups.parcels(&mut own, order)
+        groups.parcels(self.worker, self.peers, order)
     }
 }
 

@@ -3,17 +3,22 @@
 //! Every worker has a copy of what the join reads of the table, so clicks do not cross workers; the table's changes are
 //! told to all. A batch waits until the table has closed the batch's epoch: changes of an epoch come before its stream
 //! rows, and a later change never touches what was joined.
+//!
+//! Text is not copied for each row: a batch's column says of each row which of the copy's it is
+//! ([`picked`](crate::row::picked)). While the table changes, columns are gathered out of blocks instead, of which a change
+//! costs one.
 
 use super::port::Flow;
 use super::{SharedReports, TableChange, steps};
 use crate::plan::Lookup;
-use crate::row::packed;
 use crate::row::packer::Packer;
-use crate::row::{Batch, SqlType, Value};
+use crate::row::picked::Pickable;
+use crate::row::{Batch, SqlType, Value, packed};
 use crate::sql::ast::JoinKind;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
@@ -38,6 +43,10 @@ struct Copy {
     free: Vec<usize>,
     /// `None`: a row has changed since they were built.
     blocks: Vec<Option<Vec<ArrayRef>>>,
+    /// All blocks' columns in one, without the first row; `None` while the table changes.
+    whole: Option<Vec<Pickable>>,
+    /// How many rows were looked up since the table has changed.
+    asked: usize,
 }
 
 /// Where a key's row is.
@@ -109,7 +118,8 @@ impl Copy {
             _ => Index::Packed(HashMap::default()),
         };
         let nothing = vec![Value::Null; lookup.columns.len()].into();
-        Copy { lookup, key_types, value_types, index, rows: vec![nothing], free: Vec::new(), blocks: vec![None] }
+        let (rows, free, blocks) = (vec![nothing], Vec::new(), vec![None]);
+        Copy { lookup, key_types, value_types, index, rows, free, blocks, whole: None, asked: 0 }
     }
 
     fn update(&mut self, change: &TableChange) {
@@ -143,12 +153,16 @@ impl Copy {
                 }
                 self.blocks.resize(self.rows.len().div_ceil(BLOCK), None);
                 self.blocks[at / BLOCK] = None;
+                (self.whole, self.asked) = (None, 0);
             }
         }
     }
 
-    /// Builds the columns of the blocks whose rows have changed.
+    /// Builds the columns of the blocks whose rows have changed; all as one, once as many rows were looked up as it has.
     fn build(&mut self) {
+        if self.whole.is_some() {
+            return;
+        }
         let types: Vec<&SqlType> = self.lookup.schema.columns().map(|c| &c.ty).chain([&SqlType::Bigint]).collect();
         for (block, rows) in self.blocks.iter_mut().zip(self.rows.chunks(BLOCK)) {
             block.get_or_insert_with(|| {
@@ -159,6 +173,15 @@ impl Copy {
                 columns.flatten().collect()
             });
         }
+        if self.asked >= self.rows.len() {
+            let whole = |i| Some(Pickable::new(concat(&self.parts(i)).ok()?.slice(1, self.rows.len() - 1)));
+            self.whole = (0..self.lookup.columns.len()).map(whole).collect();
+        }
+    }
+
+    /// A column of each block.
+    fn parts(&self, column: usize) -> Vec<&dyn Array> {
+        self.blocks.iter().flatten().filter_map(|b| b.get(column)).map(|c| &**c).collect()
     }
 
     /// A batch with the table's columns behind its own; an inner join leaves out the rows that find nothing.
@@ -173,10 +196,17 @@ impl Copy {
             }
             JoinKind::Left | JoinKind::Right | JoinKind::Full => (batch.clone(), found),
         };
-        let places: Vec<(usize, usize)> = found.iter().map(|row| (row / BLOCK, row % BLOCK)).collect();
-        for i in 0..self.lookup.columns.len() {
-            let parts: Vec<&dyn Array> = self.blocks.iter().flatten().filter_map(|b| b.get(i)).map(|c| &**c).collect();
-            joined.columns.push(interleave(&parts, &places).ok());
+        self.asked += found.len();
+        match &self.whole {
+            Some(columns) => {
+                let rows = found.iter().map(|&row| u32::try_from(row.checked_sub(1)?).ok()).collect();
+                joined.columns.extend(columns.iter().map(|column| column.pick(&rows)));
+            }
+            None => {
+                let places: Vec<(usize, usize)> = found.iter().map(|row| (row / BLOCK, row % BLOCK)).collect();
+                let column = |i| interleave(&self.parts(i), &places).ok();
+                joined.columns.extend((0..self.lookup.columns.len()).map(column));
+            }
         }
         joined
     }

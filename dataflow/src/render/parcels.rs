@@ -69,8 +69,8 @@ pub(super) struct Own<'a> {
 pub(super) struct Entries {
     /// The worker that keeps each; empty when there is one worker.
     owners: Vec<u32>,
-    /// Of a group of this worker's own its number, or while it has none its place among `new`; of another one its place
-    /// among `others`.
+    /// Of a group of this worker's own its number, or while it has none its place among `new` with [`PENDING`] set; of
+    /// another one its place among `others`.
     numbers: Vec<u32>,
     others: PackedKeys,
     new: New,
@@ -86,13 +86,16 @@ pub(super) struct Entries {
 /// Entries whose groups have no numbers yet.
 #[derive(Default)]
 struct New {
-    /// All entries before this one have numbers.
-    from: usize,
     entries: Vec<usize>,
     keys: PackedKeys,
     hashes: Vec<u64>,
+    /// What they were [picked](Packer::picked) by.
+    picked: Vec<Option<u32>>,
     numbers: Vec<u32>,
 }
+
+/// No group has a number that large.
+const PENDING: u32 = 1 << 31;
 
 /// So many groups are looked up together.
 const TOGETHER: usize = 256;
@@ -120,14 +123,29 @@ impl Entries {
         let number = self.numbers[entry];
         let key = match self.owners.get(entry) {
             Some(&owner) if owner != own.worker => self.others.get(number as usize),
-            _ if entry < self.new.from => own.groups.key(number),
-            _ => self.new.keys.get(number as usize),
+            _ if number & PENDING == 0 => own.groups.key(number),
+            _ => self.new.keys.get((number & !PENDING) as usize),
         };
         keys.matches(row, key)
     }
 
     /// A new entry for this place in a row's group.
     pub(super) fn push(&mut self, own: &mut Own<'_>, keys: &Packer, row: usize, place: Place, accum: Accum) -> usize {
+        let picked = keys.picked(row);
+        if let Some(number) = picked.and_then(|row| own.groups.of_row(row, own.epoch)) {
+            self.numbers.push(number);
+            if own.peers > 1 {
+                self.owners.push(own.worker);
+            }
+        } else {
+            self.push_key(own, keys, row, picked);
+        }
+        self.places.push(place);
+        self.accums.push(accum);
+        self.accums.len() - 1
+    }
+
+    fn push_key(&mut self, own: &mut Own<'_>, keys: &Packer, row: usize, picked: Option<u32>) {
         if self.new.hashes.len() >= TOGETHER {
             self.number(own);
         }
@@ -142,38 +160,39 @@ impl Entries {
         if owner == own.worker {
             self.new.entries.push(self.numbers.len());
             self.new.hashes.push(hash);
-            self.numbers.push(at(&self.new.keys));
+            self.new.picked.push(picked);
+            self.numbers.push(at(&self.new.keys) | PENDING);
         } else {
             self.others.push(key);
             self.new.keys.pop();
             self.numbers.push(at(&self.others));
         }
-        self.places.push(place);
-        self.accums.push(accum);
-        self.accums.len() - 1
     }
 
-    /// Gives the new entries their numbers.
-    fn number(&mut self, own: &mut Own<'_>) {
-        let New { from, entries, keys, hashes, numbers } = &mut self.new;
+    /// Gives the new entries their numbers: before rows of other keys are pushed.
+    pub(super) fn number(&mut self, own: &mut Own<'_>) {
+        let New { entries, keys, hashes, picked, numbers } = &mut self.new;
         own.groups.numbers(keys, hashes, own.epoch, numbers);
-        entries.drain(..).zip(numbers.drain(..)).for_each(|(entry, number)| self.numbers[entry] = number);
-        *from = self.numbers.len();
+        for ((entry, picked), number) in entries.drain(..).zip(picked.drain(..)).zip(numbers.drain(..)) {
+            self.numbers[entry] = number;
+            if let Some(row) = picked {
+                own.groups.set_row(row, number, own.epoch);
+            }
+        }
         keys.clear();
         hashes.clear();
     }
 
-    /// A parcel for each worker.
-    pub(super) fn parcels(mut self, own: &mut Own<'_>, order: (u32, u64)) -> Vec<Parcel> {
-        self.number(own);
+    /// A parcel for each worker, once all entries have [numbers](Entries::number).
+    pub(super) fn parcels(self, worker: u32, peers: u64, order: (u32, u64)) -> Vec<Parcel> {
         let Entries { owners, numbers, others, places, mut accums, sessions, stream_time, .. } = self;
         let stream_time = stream_time.unwrap_or(i64::MIN);
-        if own.peers == 1 {
+        if peers == 1 {
             let groups = Names::Numbers(numbers);
             return vec![Parcel { groups, places, accums, sessions, ..Parcel::new(0, order, stream_time) }];
         }
-        let mut parcels: Vec<Parcel> = (0..own.peers).map(|target| Parcel::new(target, order, stream_time)).collect();
-        if let Some(parcel) = parcels.get_mut(own.worker as usize) {
+        let mut parcels: Vec<Parcel> = (0..peers).map(|target| Parcel::new(target, order, stream_time)).collect();
+        if let Some(parcel) = parcels.get_mut(worker as usize) {
             parcel.groups = Names::Numbers(Vec::new());
         }
         for (i, (owner, number)) in owners.iter().zip(numbers).enumerate() {

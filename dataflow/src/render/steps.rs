@@ -76,7 +76,7 @@ pub fn apply(steps: &[Step], mut batch: Batch, errors: &mut EvalErrors) -> Batch
                 batch = select(&batch, &mask);
             }
             Step::Project(columns) => {
-                let columns = columns.iter().map(|c| Some(c.expr.eval(&input(&batch), errors))).collect();
+                let columns = columns.iter().map(|c| Some(c.expr.eval_picked(&input(&batch), errors))).collect();
                 batch.columns = columns;
             }
             Step::Explode(calls) => batch = explode(calls, &batch, errors),

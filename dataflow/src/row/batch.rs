@@ -19,7 +19,8 @@ pub struct Origin {
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The columns of the schema that the batch belongs to, keys first; `None` where nothing reads the column. Of records
-    /// with windowed keys, WINDOWSTART and WINDOWEND (BIGINT) stand behind them.
+    /// with windowed keys, WINDOWSTART and WINDOWEND (BIGINT) stand behind them. One that a lookup brought may be
+    /// [picked](super::picked).
     pub columns: Vec<Option<ArrayRef>>,
     /// ROWTIME of each record, in milliseconds since the epoch.
     pub times: Arc<[i64]>,

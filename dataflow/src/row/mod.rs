@@ -9,6 +9,7 @@ pub mod schema;
 pub mod batch;
 pub mod packed;
 pub mod packer;
+pub mod picked;
 pub mod text;
 pub mod datetime;
 pub mod json;

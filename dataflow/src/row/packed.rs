@@ -5,7 +5,7 @@
 //! big-endian with the sign bit flipped, doubles by their total order, text and bytes escaped (0 becomes 0, 255)
 //! and ended by two zeros, collections element by element with 1 before each and 0 at the end.
 
-use super::{Decimal, SqlType, Value};
+use super::{Decimal, SqlType, Value, picked};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType, TimestampMillisecondType,
@@ -277,6 +277,9 @@ fn pop_text<'a>(bytes: &mut &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
 pub fn cell(column: &ArrayRef, ty: &SqlType, row: usize) -> Value {
     if column.is_null(row) {
         return Value::Null;
+    }
+    if let Some((rows, values)) = picked::parts(column) {
+        return cell(values, ty, rows.value(row) as usize);
     }
     match ty {
         SqlType::Boolean => Value::Boolean(column.as_boolean().value(row)),

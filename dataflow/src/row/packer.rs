@@ -6,6 +6,7 @@
 
 use super::SqlType;
 use super::packed::{self, NULL, VALUE, cell, push_text};
+use super::picked;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, StringArray};
@@ -15,8 +16,20 @@ use arrow_buffer::{NullBuffer, ScalarBuffer};
 pub struct Packer {
     columns: Vec<PackedColumn>,
     nullable: bool,
-    /// One column of numbers: rows without a null that differ have hashes that differ.
-    exact: bool,
+    exact: Option<Basis>,
+}
+
+/// The columns that a packer's exact hashes tell the rows of. Hashes of two packers can be compared if these are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Basis(Vec<StringArray>);
+
+impl PartialEq for Basis {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(a, b): (&StringArray, &StringArray)| {
+            a.len() == b.len() && a.offsets().inner().ptr_eq(b.offsets().inner()) && a.values().ptr_eq(b.values())
+        };
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+    }
 }
 
 struct PackedColumn {
@@ -29,6 +42,8 @@ enum Cells {
     Bigint(ScalarBuffer<i64>),
     /// Text without a zero byte in it, which is packed as it is.
     Text(StringArray),
+    /// The same [picked](super::picked), by number.
+    Picked(ScalarBuffer<u32>, StringArray),
     Other(ArrayRef, SqlType),
 }
 
@@ -41,10 +56,15 @@ impl PackedColumn {
         let cells = match ty {
             SqlType::Int => column.as_primitive_opt::<Int32Type>().map(|c| Cells::Int(c.values().clone())),
             SqlType::Bigint => column.as_primitive_opt::<Int64Type>().map(|c| Cells::Bigint(c.values().clone())),
-            SqlType::String => column
-                .as_string_opt::<i32>()
-                .filter(|c| memchr::memchr(0, used_text(c)).is_none())
-                .map(|c| Cells::Text(c.clone())),
+            SqlType::String => match picked::parts(&column) {
+                Some((rows, text)) => {
+                    text.as_string_opt().map(|text| Cells::Picked(rows.values().clone(), text.clone()))
+                }
+                None => column
+                    .as_string_opt()
+                    .filter(|c| memchr::memchr(0, used_text(c)).is_none())
+                    .map(|c| Cells::Text(c.clone())),
+            },
             _ => None,
         };
         PackedColumn { cells: cells.unwrap_or(Cells::Other(column, ty)), nulls }
@@ -69,11 +89,8 @@ impl PackedColumn {
                 out.push(VALUE);
                 out.extend_from_slice(&bigint(values[row]).to_be_bytes());
             }
-            Cells::Text(values) => {
-                out.push(VALUE);
-                out.extend_from_slice(values.value(row).as_bytes());
-                out.extend_from_slice(&[0, 0]);
-            }
+            Cells::Text(values) => push_plain(out, values.value(row)),
+            Cells::Picked(rows, values) => push_plain(out, values.value(rows[row] as usize)),
             Cells::Other(column, SqlType::String) => {
                 out.push(VALUE);
                 push_text(out, column.as_string::<i32>().value(row).as_bytes());
@@ -98,12 +115,8 @@ impl PackedColumn {
                 let ([VALUE, own @ ..], rest) = key.split_first_chunk::<9>()? else { return None };
                 (u64::from_be_bytes(*own) == bigint(values[row])).then_some(rest)
             }
-            Cells::Text(values) => {
-                let text = values.value(row).as_bytes();
-                let (own, rest) = key.split_at_checked(text.len() + 3)?;
-                let [VALUE, own @ .., 0, 0] = own else { return None };
-                same(own, text).then_some(rest)
-            }
+            Cells::Text(values) => strip_plain(key, values.value(row)),
+            Cells::Picked(rows, values) => strip_plain(key, values.value(rows[row] as usize)),
             Cells::Other(..) => {
                 let mut own = Vec::new();
                 self.push(&mut own, row);
@@ -112,11 +125,35 @@ impl PackedColumn {
         }
     }
 
+    /// So many bits tell its cells apart; `None`: their length does not say.
+    fn bits(&self) -> Option<u32> {
+        match self.cells {
+            Cells::Int(_) | Cells::Picked(..) => Some(32),
+            Cells::Bigint(_) => Some(64),
+            Cells::Text(_) | Cells::Other(..) => None,
+        }
+    }
+
+    /// Puts the bits of each row's cell behind those that are there.
+    fn shift_in(&self, rows: &mut [u64]) {
+        match &self.cells {
+            Cells::Int(values) => {
+                rows.iter_mut().zip(values).for_each(|(row, v)| *row = *row << 32 | u64::from(*v as u32));
+            }
+            Cells::Picked(numbers, _) => {
+                rows.iter_mut().zip(numbers).for_each(|(row, v)| *row = *row << 32 | u64::from(*v));
+            }
+            Cells::Bigint(values) => rows.iter_mut().zip(values).for_each(|(row, v)| *row = *v as u64),
+            Cells::Text(_) | Cells::Other(..) => {}
+        }
+    }
+
     fn hash(&self, hashes: &mut [u64]) {
         match &self.cells {
             Cells::Int(values) => self.hash_each(hashes, |hash, row| spread(hash ^ values[row] as u64)),
             Cells::Bigint(values) => self.hash_each(hashes, |hash, row| spread(hash ^ values[row] as u64)),
             Cells::Text(values) => self.hash_each(hashes, |hash, row| mix_text(hash, values.value(row).as_bytes())),
+            Cells::Picked(rows, _) => self.hash_each(hashes, |hash, row| spread(hash ^ u64::from(rows[row]))),
             Cells::Other(..) => {
                 let mut own = Vec::new();
                 self.hash_each(hashes, |hash, row| {
@@ -134,6 +171,22 @@ impl PackedColumn {
             *hash = if self.is_null(row) { mix(*hash, NULL.into()) } else { of(*hash, row) };
         }
     }
+}
+
+/// Appends text without a zero byte.
+#[inline]
+fn push_plain(out: &mut Vec<u8>, text: &str) {
+    out.push(VALUE);
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(&[0, 0]);
+}
+
+/// What is behind this text, without a zero byte, in a packed key.
+#[inline]
+fn strip_plain<'k>(key: &'k [u8], text: &str) -> Option<&'k [u8]> {
+    let (own, rest) = key.split_at_checked(text.len() + 3)?;
+    let [VALUE, own @ .., 0, 0] = own else { return None };
+    same(own, text.as_bytes()).then_some(rest)
 }
 
 /// Whether two texts of one length are the same: most are short, and compared without a call.
@@ -195,10 +248,20 @@ fn mix_text(hash: u64, text: &[u8]) -> u64 {
 }
 
 impl Packer {
-    /// Over these columns, all of one length.
+    /// Over these columns, all of one length. Where they are several, one that is picked from more rows than it has is
+    /// copied at once, which waits for memory less than row by row.
     pub fn new(columns: Vec<(ArrayRef, SqlType)>) -> Self {
-        let columns: Vec<PackedColumn> = columns.into_iter().map(PackedColumn::new).collect();
-        let exact = matches!(columns.as_slice(), [PackedColumn { cells: Cells::Int(_) | Cells::Bigint(_), .. }]);
+        let several = columns.len() > 1;
+        let far = |column: &ArrayRef| picked::parts(column).is_some_and(|(rows, values)| rows.len() < values.len());
+        let near = |column: ArrayRef| if several && far(&column) { picked::flat(column) } else { column };
+        let columns: Vec<PackedColumn> =
+            columns.into_iter().map(|(column, ty)| PackedColumn::new((near(column), ty))).collect();
+        let bits = columns.iter().map(PackedColumn::bits).try_fold(0, |sum, bits| Some(sum + bits?));
+        let picked = columns.iter().filter_map(|c| match &c.cells {
+            Cells::Picked(_, values) => Some(values.clone()),
+            Cells::Int(_) | Cells::Bigint(_) | Cells::Text(_) | Cells::Other(..) => None,
+        });
+        let exact = bits.filter(|bits| *bits <= u64::BITS).map(|_| Basis(picked.collect()));
         Packer { nullable: columns.iter().any(|c| c.nulls.is_some()), exact, columns }
     }
 
@@ -221,16 +284,40 @@ impl Packer {
         key.is_empty()
     }
 
-    /// Rows without a null that differ have [hashes](Packer::hashes) that differ.
+    /// Given where rows without a null that differ have [hashes](Packer::hashes) that differ.
     #[inline]
-    pub fn exact(&self) -> bool {
-        self.exact
+    pub fn exact(&self) -> Option<&Basis> {
+        self.exact.as_ref()
     }
 
-    /// A hash of each row. Equal rows have equal hashes; it is cheap, and only good enough for a cache.
+    /// Where the key is one [picked](super::picked) column, the number that a row is picked by. The row has no null.
+    #[inline]
+    pub fn picked(&self, row: usize) -> Option<u32> {
+        match self.columns.as_slice() {
+            [PackedColumn { cells: Cells::Picked(numbers, _), .. }] => numbers.get(row).copied(),
+            _ => None,
+        }
+    }
+
+    /// How many rows that column is picked from.
+    pub fn picked_from(&self) -> Option<usize> {
+        match self.columns.as_slice() {
+            [PackedColumn { cells: Cells::Picked(_, values), .. }] => Some(values.len()),
+            _ => None,
+        }
+    }
+
+    /// A hash of each row. Equal rows have equal hashes, as long as they were picked from the same columns by the same numbers;
+    /// it is cheap, and only good enough for a cache.
     pub fn hashes(&self, rows: usize) -> Vec<u64> {
         let mut hashes = vec![0; rows];
-        self.columns.iter().for_each(|c| c.hash(&mut hashes));
+        match self.exact {
+            Some(_) => {
+                self.columns.iter().for_each(|c| c.shift_in(&mut hashes));
+                hashes.iter_mut().for_each(|hash| *hash = spread(*hash));
+            }
+            None => self.columns.iter().for_each(|c| c.hash(&mut hashes)),
+        }
         hashes
     }
 
@@ -256,7 +343,10 @@ impl Packer {
 mod tests {
     use super::*;
     use crate::row::Value;
+    use crate::row::picked::Pickable;
+    use arrow_array::{Int32Array, UInt32Array};
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn value(ty: &SqlType) -> BoxedStrategy<Value> {
         let some = match ty {
@@ -299,11 +389,50 @@ mod tests {
             }
         }
 
+        /// Beside a number, text that is picked out of other rows is packed as if it stood in each row.
+        #[test]
+        fn picked_text_is_packed_as_its_own_is(
+            texts in prop::collection::vec(prop::option::of("[ab\\PC]{0,9}"), 1..6),
+            rows in prop::collection::vec((prop::option::of(0..6_u32), any::<i32>()), 1..12),
+            alone in any::<bool>(),
+        ) {
+            let last = u32::try_from(texts.len()).unwrap() - 1;
+            let numbers: UInt32Array = rows.iter().map(|(at, _)| at.map(|at| at.min(last))).collect();
+            let values: ArrayRef = Arc::new(StringArray::from(texts));
+            let picked = Pickable::new(Arc::clone(&values)).pick(&numbers).unwrap();
+            let flat = picked::flat(Arc::clone(&picked));
+            prop_assert!(flat.as_string_opt::<i32>().is_some());
+            let key = |text: &ArrayRef| {
+                let number: ArrayRef = Arc::new(Int32Array::from_iter_values(rows.iter().map(|(_, number)| *number)));
+                let columns = vec![(Arc::clone(text), SqlType::String), (number, SqlType::Int)];
+                Packer::new(columns.into_iter().take(if alone { 1 } else { 2 }).collect())
+            };
+            let (by_number, plain) = (key(&picked), key(&flat));
+            let near = alone || values.len() <= rows.len();
+            prop_assert_eq!((by_number.exact().is_some(), plain.exact()), (near, None));
+            prop_assert_eq!(by_number.picked_from(), alone.then_some(values.len()));
+            let hashes = by_number.hashes(rows.len());
+            let number = |row: usize| numbers.is_valid(row).then(|| (numbers.value(row), (!alone).then_some(rows[row].1)));
+            for a in 0..rows.len() {
+                let (mut key, mut expected) = (Vec::new(), Vec::new());
+                by_number.push(&mut key, a);
+                plain.push(&mut expected, a);
+                prop_assert_eq!(&key, &expected);
+                prop_assert_eq!(by_number.any_null(a), plain.any_null(a));
+                for b in 0..rows.len() {
+                    prop_assert_eq!(by_number.matches(b, &key), plain.matches(b, &key));
+                    if near && !by_number.any_null(a) && !by_number.any_null(b) {
+                        prop_assert_eq!(hashes[a] == hashes[b], number(a) == number(b));
+                    }
+                }
+            }
+        }
+
         #[test]
         fn hashes_of_numbers_tell_them_apart(numbers in prop::collection::vec(prop_oneof![-3i64..3, any::<i64>()], 2..9)) {
             let values: Vec<Value> = numbers.iter().map(|n| Value::Bigint(*n)).collect();
             let packer = Packer::new(vec![(packed::column(&SqlType::Bigint, values.iter()), SqlType::Bigint)]);
-            prop_assert!(packer.exact());
+            prop_assert!(packer.exact().is_some());
             let hashes = packer.hashes(numbers.len());
             let hashed = || numbers.iter().zip(&hashes);
             for (a, hash) in hashed() {

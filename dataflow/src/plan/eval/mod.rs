@@ -36,12 +36,14 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_buffer::BooleanBuffer;
 use std::cell::RefCell;
+use std::sync::Arc;
 use vector::Context;
 
 /// What an expression is evaluated on: the columns of a batch and what is known of each of its rows.
 #[derive(Clone, Copy, Debug)]
 pub struct EvalInput<'a> {
-    /// The columns of the current row, of one length; `None` where nothing reads the column.
+    /// The columns of the current row, of one length, some perhaps [picked](crate::row::picked); `None` where nothing reads
+    /// the column.
     pub columns: &'a [Option<ArrayRef>],
     /// ROWTIME of each row; its length is the number of rows.
     pub times: &'a [i64],
@@ -108,6 +110,17 @@ impl Expr {
         let mut cx = Context::new(input, errors);
         let array = cx.values(self).into_array(self.ty(), cx.len());
         cx.without_failed(array)
+    }
+
+    /// As [`Expr::eval`], but a column that was [picked](crate::row::picked) stays so.
+    pub fn eval_picked(&self, input: &EvalInput<'_>, errors: &mut EvalErrors) -> ArrayRef {
+        match self {
+            Expr::Column(i, _) => match input.columns.get(*i) {
+                Some(Some(column)) => Arc::clone(column),
+                _ => self.eval(input, errors),
+            },
+            _ => self.eval(input, errors),
+        }
     }
 
     /// True for the rows for which the condition holds; never null.

@@ -3,7 +3,7 @@
 use super::row::{self, RowInput};
 use super::{EvalErrors, EvalInput, arithmetic, cast, compare, like, logic};
 use crate::plan::expr::Expr;
-use crate::row::{SqlType, Value, packed};
+use crate::row::{SqlType, Value, packed, picked};
 use crate::sql::ast::BinaryOp;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array};
@@ -144,7 +144,7 @@ impl<'a> Context<'a> {
         Operand::Column(match expr {
             Expr::Literal(value, _) => return Operand::Scalar(value.clone()),
             Expr::Column(i, ty) => match self.input.columns.get(*i) {
-                Some(Some(array)) => Arc::clone(array),
+                Some(Some(array)) => picked::flat(Arc::clone(array)),
                 _ => arrow_array::new_null_array(&ty.arrow(), n),
             },
             Expr::Rowtime => Arc::new(Int64Array::from(self.input.times.to_vec())),
