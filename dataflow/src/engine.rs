@@ -455,7 +455,7 @@ impl Engine {
                 let width = node.schema.len();
                 self.each_reader(source, None, |port, reads| {
                     if let Port::Batches(inlet) = port {
-                        inlet.send(epoch, narrowed(&batch, reads, width));
+                        inlet.send(epoch, batch.narrowed(reads, width));
                     }
                 });
             }
@@ -522,7 +522,7 @@ impl Engine {
                     let width = node.schema.len();
                     self.each_reader(&name, except, |port, reads| {
                         if let Port::Batches(inlet) = port {
-                            items.iter().for_each(|(epoch, batch)| inlet.send(*epoch, narrowed(batch, reads, width)));
+                            items.iter().for_each(|(epoch, batch)| inlet.send(*epoch, batch.narrowed(reads, width)));
                         }
                         port.advance(frontier);
                     });
@@ -624,18 +624,6 @@ impl Port {
             Port::Changes(inlet) => inlet.advance(epoch),
         }
     }
-}
-
-/// A batch without the columns that are not read, of the first `width`: behind the schema's stand the bounds of windowed
-/// keys.
-fn narrowed(batch: &Batch, reads: Option<&[usize]>, width: usize) -> Batch {
-    let mut batch = batch.clone();
-    if let Some(reads) = reads {
-        let columns = batch.columns.iter_mut().take(width).enumerate();
-        let unread = columns.filter(|(i, _)| reads.binary_search(i).is_err());
-        unread.for_each(|(_, column)| *column = None);
-    }
-    batch
 }
 
 /// A node's dataflow while it is built.

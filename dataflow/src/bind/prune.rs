@@ -5,7 +5,8 @@ use crate::plan::join::{Join, Side};
 use crate::plan::{Aggregate, Pipeline, Step, ViewKind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Fills in the columns that a view's inputs are read for, and takes those that nobody reads off its lookups and joins.
+/// Fills in the columns that a view's inputs are read for and that its filters keep, and takes those that nobody reads off
+/// its lookups and joins.
 pub(super) fn prune(joins: &mut [Join], kind: &mut ViewKind) {
     match kind {
         // The last step of these is the projection to their schema: all its columns are wanted.
@@ -36,9 +37,12 @@ fn prune_pipeline(joins: &mut [Join], pipeline: &mut Pipeline, mut last: Vec<&mu
     // Backwards: what the steps behind read decides what a step gives.
     let mut wanted: BTreeSet<usize> = last.iter().flat_map(|e| e.columns()).collect();
     let mut kept: Vec<Vec<usize>> = vec![Vec::new(); pipeline.steps.len()];
-    for (i, step) in pipeline.steps.iter().enumerate().rev() {
+    for (i, step) in pipeline.steps.iter_mut().enumerate().rev() {
         match step {
-            Step::Filter(e) => wanted.extend(e.columns()),
+            Step::Filter(filter) => {
+                filter.columns = wanted.iter().copied().collect();
+                wanted.extend(filter.condition.columns());
+            }
             Step::Project(exprs) => wanted = exprs.iter().flat_map(|e| e.expr.columns()).collect(),
             Step::Explode(calls) => {
                 wanted.retain(|c| *c < widths[i]);
@@ -62,7 +66,10 @@ fn prune_pipeline(joins: &mut [Join], pipeline: &mut Pipeline, mut last: Vec<&mu
     }
     for (i, step) in pipeline.steps.iter_mut().enumerate() {
         match step {
-            Step::Filter(e) => renumber(e, &moved),
+            Step::Filter(filter) => {
+                renumber(&mut filter.condition, &moved);
+                filter.columns.iter_mut().for_each(|c| *c = moved.get(c).copied().unwrap_or(*c));
+            }
             Step::Project(exprs) => {
                 exprs.iter_mut().for_each(|e| renumber(&mut e.expr, &moved));
                 moved = (0..exprs.len()).map(|c| (c, c)).collect();

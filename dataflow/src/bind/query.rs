@@ -10,7 +10,7 @@ use super::source::{default_format, exists};
 use super::with::With;
 use super::{Bound, Catalog, Session, group, prune};
 use crate::plan::expr::Expr;
-use crate::plan::{Format, NamedExpr, Step, TopicSpec, View, ViewKind};
+use crate::plan::{Filter, Format, NamedExpr, Step, TopicSpec, View, ViewKind};
 use crate::row::{Column, Schema, Value};
 use crate::sql::ast::{self, CreateAs, Emit, ExprKind, Ident, Literal, Query, SelectItem};
 use crate::sql::error::{Diagnostic, Span};
@@ -74,8 +74,8 @@ pub(super) fn view(
         if let Some(name) = first_bound(filter).filter(|_| from.window.is_none() && query.window.is_some()) {
             return Err(Diagnostic::at(name.span, format!("Error in WHERE expression: Unknown column {}.", name.name)));
         }
-        let filter = binder.condition(filter)?;
-        from.pipeline.steps.push(Step::Filter(filter));
+        let condition = binder.condition(filter)?;
+        from.pipeline.steps.push(Step::Filter(Filter { condition, columns: Vec::new() }));
     }
     if let Some(call) = first_exploded(query)
         && (!query.group_by.is_empty() || first_aggregate(query).is_some())

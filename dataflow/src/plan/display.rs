@@ -103,7 +103,7 @@ fn pipeline(p: &Pipeline) -> (Vec<String>, Names) {
     let mut lines = vec![format!("read {}: {columns}", p.input)];
     for step in &p.steps {
         match step {
-            Step::Filter(e) => lines.push(format!("filter {}", show(e, &names))),
+            Step::Filter(f) => lines.push(format!("filter {}", show(&f.condition, &names))),
             Step::Project(exprs) => {
                 lines.push(format!("project {}", named(exprs, &names)));
                 names = exprs.iter().map(|e| e.name.clone()).collect();

@@ -243,14 +243,23 @@ pub struct Pipeline {
 /// One step of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Step {
-    /// Rows for which the expression is true stay. An error or null is false.
-    Filter(Expr),
+    /// Rows for which a condition is true stay. An error or null is false.
+    Filter(Filter),
     /// The new row: one expression a column. An error makes null.
     Project(Vec<NamedExpr>),
     /// Several rows of one: what each call gives is appended as a column, row beside row; where one gives fewer, null.
     Explode(Vec<Explode>),
     /// A stream-table join: the table's row with this key as of the stream row's arrival.
     Lookup(Lookup),
+}
+
+/// What a filter keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Filter {
+    /// The rows.
+    pub condition: Expr,
+    /// The columns, ascending: what the steps behind it, or what follows them, read. All others may be absent.
+    pub columns: Vec<usize>,
 }
 
 /// A call of a table function.

@@ -13,8 +13,8 @@ use crate::plan::join::Side;
 use crate::row::packer::Packer;
 use crate::row::{Batch, Origin, SqlType};
 use arrow_array::ArrayRef;
+use arrow_buffer::ScalarBuffer;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
@@ -53,7 +53,7 @@ pub struct Arrival {
 
 /// A batch with its keys and columns evaluated.
 struct Prepared {
-    times: Arc<[i64]>,
+    times: ScalarBuffer<i64>,
     origin: Origin,
     keys: Packer,
     values: Packer,
@@ -72,7 +72,7 @@ impl Prepared {
         let values = packer(&mut side.columns.iter().map(|c| &c.expr));
         let with_key = (0..batch.len()).filter(|&row| !keys.any_null(row));
         let max_time = with_key.map(|row| batch.times[row]).max().unwrap_or(i64::MIN);
-        Prepared { times: Arc::clone(&batch.times), origin: batch.origin, keys, values, max_time }
+        Prepared { times: batch.times.clone(), origin: batch.origin, keys, values, max_time }
     }
 
     /// Its rows for each worker, when the clock before them was this.

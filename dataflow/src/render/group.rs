@@ -21,6 +21,7 @@ use crate::row::packer::{Basis, Packer};
 use crate::row::{Batch, Origin};
 use crate::time::WindowSpec;
 use arrow_array::ArrayRef;
+use arrow_buffer::ScalarBuffer;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -45,8 +46,8 @@ pub struct Grouping {
 
 /// A batch with its group keys and arguments evaluated.
 struct Prepared {
-    times: std::sync::Arc<[i64]>,
-    offsets: std::sync::Arc<[i64]>,
+    times: ScalarBuffer<i64>,
+    offsets: ScalarBuffer<i64>,
     origin: Origin,
     keys: Packer,
     /// Of the key of each row, for the cache.
@@ -78,7 +79,7 @@ impl Prepared {
         };
         let max_time = max_time.unwrap_or(i64::MIN);
         let hashes = keys.hashes(batch.len());
-        let (times, offsets) = (std::sync::Arc::clone(&batch.times), std::sync::Arc::clone(&batch.offsets));
+        let (times, offsets) = (batch.times.clone(), batch.offsets.clone());
         Prepared { times, offsets, origin: batch.origin, keys, hashes, args, rows, max_time }
     }
 

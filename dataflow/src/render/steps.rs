@@ -3,14 +3,16 @@
 use super::SharedReports;
 use super::port::Flow;
 use crate::plan::eval::{EvalErrors, EvalInput};
-use crate::plan::{Explode, NamedExpr, Step};
+use crate::plan::{Explode, Filter, NamedExpr, Step};
 use crate::row::{Batch, Value, packed};
-use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, UInt32Array};
+use arrow_buffer::ScalarBuffer;
 use arrow_select::filter::FilterBuilder;
 use arrow_select::nullif::nullif;
 use arrow_select::take::take;
 use std::ops::Range;
-use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
@@ -40,8 +42,9 @@ pub fn select(batch: &Batch, mask: &BooleanArray) -> Batch {
         return batch.clone();
     }
     let predicate = FilterBuilder::new(mask).optimize().build();
-    let pick = |values: &Arc<[i64]>| -> Arc<[i64]> {
-        mask.values().set_indices().filter_map(|i| values.get(i).copied()).collect()
+    let pick = |values: &ScalarBuffer<i64>| {
+        let picked = predicate.filter(&Int64Array::new(values.clone(), None));
+        picked.map(|p| p.as_primitive::<Int64Type>().values().clone()).unwrap_or_default()
     };
     Batch {
         columns: batch.columns.iter().map(|c| c.as_ref().and_then(|c| predicate.filter(c).ok())).collect(),
@@ -71,9 +74,9 @@ pub fn without_tombstones(batch: &Batch) -> Batch {
 pub fn apply(steps: &[Step], mut batch: Batch, errors: &mut EvalErrors) -> Batch {
     for step in steps {
         match step {
-            Step::Filter(condition) => {
+            Step::Filter(Filter { condition, columns }) => {
                 let mask = condition.filter(&input(&batch), errors);
-                batch = select(&batch, &mask);
+                batch = select(&batch.narrowed(Some(columns), usize::MAX), &mask);
             }
             Step::Project(columns) => {
                 let columns = columns.iter().map(|c| Some(c.expr.eval_picked(&input(&batch), errors))).collect();
@@ -102,7 +105,7 @@ fn explode(calls: &[Explode], batch: &Batch, errors: &mut EvalErrors) -> Batch {
         }
     }
     let indices = UInt32Array::from(from);
-    let repeat = |values: &Arc<[i64]>| -> Arc<[i64]> {
+    let repeat = |values: &ScalarBuffer<i64>| -> ScalarBuffer<i64> {
         indices.values().iter().map(|&i| values.get(i as usize).copied().unwrap_or(0)).collect()
     };
     let old = batch.columns.iter().map(|c| c.as_ref().and_then(|c| take(c, &indices, None).ok()));
@@ -144,7 +147,7 @@ pub fn render<'scope>(
                 let mut session = output.session(&time);
                 for batch in batches.drain(..) {
                     let mut failed = errors();
-                    let times = Arc::clone(&batch.times);
+                    let times = batch.times.clone();
                     let mut batch = if keep_tombstones.is_some() { batch } else { without_tombstones(&batch) };
                     match (&keep_tombstones, steps.as_slice()) {
                         (Some(values), [Step::Project(columns)]) if batch.tombstones.is_some() => {

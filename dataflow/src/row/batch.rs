@@ -1,6 +1,7 @@
 //! A few thousand records as columns.
 
 use arrow_array::ArrayRef;
+use arrow_buffer::ScalarBuffer;
 use std::sync::Arc;
 
 /// Where a batch's records come from.
@@ -23,9 +24,9 @@ pub struct Batch {
     /// [picked](super::picked).
     pub columns: Vec<Option<ArrayRef>>,
     /// ROWTIME of each record, in milliseconds since the epoch.
-    pub times: Arc<[i64]>,
+    pub times: ScalarBuffer<i64>,
     /// ROWOFFSET of each record: its offset in the partition (for a file, the byte where it starts).
-    pub offsets: Arc<[i64]>,
+    pub offsets: ScalarBuffer<i64>,
     /// For each record, whether its value is a tombstone (no value at all); `None`: none is.
     pub tombstones: Option<Arc<[bool]>>,
     /// Where the records come from.
@@ -36,6 +37,15 @@ impl Batch {
     /// The number of records.
     pub fn len(&self) -> usize {
         self.times.len()
+    }
+
+    /// The same without the columns of the first `width` that are not among these, ascending; `None`: all stay.
+    pub fn narrowed(&self, columns: Option<&[usize]>, width: usize) -> Batch {
+        let Some(columns) = columns else { return self.clone() };
+        let kept = |(i, column): (usize, &Option<ArrayRef>)| {
+            column.clone().filter(|_| i >= width || columns.binary_search(&i).is_ok())
+        };
+        Batch { columns: self.columns.iter().enumerate().map(kept).collect(), ..self.clone() }
     }
 
     /// True when it has no record.
