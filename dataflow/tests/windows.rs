@@ -228,9 +228,12 @@ proptest! {
         if horizon_free {
             prop_assert_eq!(&told, &expected);
         }
-        let (again, _, late_again) = run(&records, case, 1, records.len().max(1), 1, false);
-        prop_assert_eq!(&again, &expected);
-        prop_assert_eq!(late, late_again);
+        // Without anybody who listens, all at once and in the same pieces.
+        for (workers, cut, per_epoch) in [(1, records.len().max(1), 1), (workers, cut, per_epoch)] {
+            let (again, _, late_again) = run(&records, case, workers, cut, per_epoch, false);
+            prop_assert_eq!(&again, &expected);
+            prop_assert_eq!(late, late_again);
+        }
     }
 }
 
@@ -262,9 +265,12 @@ proptest! {
         let (rows, told, late) = run(&records, case, workers, cut, per_epoch, true);
         prop_assert_eq!(&rows, &expected);
         prop_assert_eq!(&told, &expected);
-        let (again, _, late_again) = run(&records, case, 1, records.len().max(1), 1, false);
-        prop_assert_eq!(&again, &expected);
-        prop_assert_eq!(late, late_again);
+        // Without anybody who listens, all at once and in the same pieces.
+        for (workers, cut, per_epoch) in [(1, records.len().max(1), 1), (workers, cut, per_epoch)] {
+            let (again, _, late_again) = run(&records, case, workers, cut, per_epoch, false);
+            prop_assert_eq!(&again, &expected);
+            prop_assert_eq!(late, late_again);
+        }
     }
 }
 

@@ -88,6 +88,11 @@ impl<K: KeyList + 'static> Store<K> {
         if self.stretch == 0 { 0 } else { time.div_euclid(self.stretch) }
     }
 
+    /// The event time from which on a stretch holds it.
+    pub fn stretch_start(&self, stretch: i64) -> i64 {
+        if self.stretch == 0 { i64::MIN } else { stretch.saturating_mul(self.stretch) }
+    }
+
     /// All epochs before this one are in.
     pub fn upper(&self) -> u64 {
         self.upper

@@ -11,7 +11,7 @@ use super::finish::{CHUNK, Finish, Item};
 use super::group::SharedDictionary;
 use super::parcels::{Names, Parcel};
 use super::port::Flow;
-use super::sessions::{self, Arrival};
+use super::sessions::{self, Arrival, Latest};
 use super::windows::Hops;
 use super::{SharedReports, TableChange};
 use crate::arrange::keys::{ascending, by_group};
@@ -65,6 +65,8 @@ pub struct Kept {
     shape: Shape,
     groups: SharedDictionary,
     store: Store<Keys>,
+    /// Of a table of sessions.
+    latest: Latest,
     /// Somebody wants changes.
     listening: bool,
     /// The first epoch whose changes were told to those who listen now.
@@ -109,8 +111,8 @@ impl Kept {
             Windows::Sessions(gap) => (shape.retention / STRETCHES).max(gap).max(SHORTEST),
         };
         let listening = shape.final_grace.is_some();
-        let (store, stream_times) = (Store::new(stretch), BTreeMap::new());
-        Kept { shape, groups, store, listening, told_from: 0, readable: READABLE, stream_times }
+        let (store, latest, stream_times) = (Store::new(stretch), Latest::default(), BTreeMap::new());
+        Kept { shape, groups, store, latest, listening, told_from: 0, readable: READABLE, stream_times }
     }
 
     /// The first epoch that is not in yet on this worker.
@@ -337,7 +339,7 @@ impl Kept {
             let (start, close) = updates.sessions[at];
             Arrival { group: updates.groups[at], start, close, accum: updates.accums.take(at) }
         });
-        let outcome = sessions::apply(&mut self.store, arrivals, gap, epoch, self.listening);
+        let outcome = sessions::apply(&mut self.store, &mut self.latest, arrivals, gap, epoch, self.listening);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
         (changes::sessions(&self.shape, &self.groups.borrow(), &outcome.touched), outcome.late)
     }
@@ -369,6 +371,7 @@ impl Kept {
                 survives
             });
             groups.forget(self.store.first_epoch());
+            self.latest.forget(self.store.stretch_start(before), horizon);
         }
     }
 }

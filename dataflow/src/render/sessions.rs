@@ -7,6 +7,9 @@
 //! A session that has closed is joined no more, and a later one may come to reach back over it, even to the same start.
 //! The mark tells those that start alike from each other, and says of a closed one that a later one covers it: sessions
 //! that none covers end in the order in which they start, so the search ends at the first of these that ended too early.
+//!
+//! Most of what arrives continues a group's latest session, or starts one behind it. [`Latest`] knows these sessions, so that
+//! the store is not looked at.
 
 use crate::arrange::reader::Reader;
 use crate::arrange::{Accum, Key, Keys, Place, Run, Store};
@@ -67,10 +70,87 @@ pub fn start(place: Place) -> i64 {
     !place.at
 }
 
+/// Of each group the latest session: a copy of what the store says.
+#[derive(Default)]
+pub struct Latest(Vec<Known>);
+
+/// What is known of a group's sessions.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Known {
+    /// It has none.
+    #[default]
+    None,
+    /// The one that starts last. No session of the group has ever closed before what came to it: those before this one end
+    /// by more than the gap before it.
+    Last { start: i64, end: i64, mark: Mark },
+    /// One may have closed.
+    Unknown,
+}
+
+impl Latest {
+    fn of(&mut self, group: u32) -> &mut Known {
+        let at = group as usize;
+        if at >= self.0.len() {
+            self.0.resize((at + 1).next_power_of_two(), Known::None);
+        }
+        &mut self.0[at]
+    }
+
+    /// Where a group's arrivals are kept, if all of them continue its latest session or are the next one.
+    fn continues(&mut self, group: u32, arrivals: &[Arrival], gap: i64) -> Option<Place> {
+        let known = self.of(group);
+        let mut next = *known;
+        for (i, Arrival { start: first, close, accum, .. }) in arrivals.iter().enumerate() {
+            let low = first.saturating_sub(gap);
+            next = match next {
+                Known::Last { start, end, mark } if *close == i64::MIN && *first >= start && end >= low => {
+                    Known::Last { start, end: end.max(accum.time), mark }
+                }
+                Known::Last { end, .. } if end >= low || i > 0 => return None,
+                Known::None | Known::Last { .. } if *close == i64::MIN => {
+                    Known::Last { start: *first, end: accum.time, mark: 0 }
+                }
+                Known::None | Known::Last { .. } | Known::Unknown => return None,
+            };
+        }
+        *known = next;
+        match next {
+            Known::Last { start, mark, .. } => Some(place(start, mark)),
+            Known::None | Known::Unknown => None,
+        }
+    }
+
+    /// Learns what sessions near a group's arrivals there are now. `closed`: some may have closed before.
+    fn learn(&mut self, group: u32, near: &[Touched], closed: bool) {
+        let known = self.of(group);
+        let before = match *known {
+            _ if closed => Known::Unknown,
+            Known::Last { start, .. } if near.iter().any(|t| t.start == start) => Known::None,
+            other => other,
+        };
+        let live = near.iter().rev().find_map(|t| Some((t.start, t.mark, t.after.as_ref()?.time)));
+        *known = match (before, live) {
+            (Known::Last { start, .. }, Some((later, ..))) if later < start => before,
+            (Known::None | Known::Last { .. }, Some((start, mark, end))) => Known::Last { start, end, mark },
+            (Known::None | Known::Last { .. } | Known::Unknown, _) => before,
+        };
+    }
+
+    /// Sessions that start before one time and end before another are no longer there.
+    pub fn forget(&mut self, starts_before: i64, ends_before: i64) {
+        for known in &mut self.0 {
+            if matches!(*known, Known::Last { start, end, .. } if start < starts_before && end < ends_before) {
+                *known = Known::None;
+            }
+        }
+    }
+}
+
 /// Applies an epoch's arrivals, which are in order of their group, and within it in order of their arrival.
 /// `tell`: what was touched is asked for.
 pub fn apply(
     store: &mut Store<Keys>,
+    latest: &mut Latest,
     arrivals: impl ExactSizeIterator<Item = Arrival>,
     gap: i64,
     epoch: u64,
@@ -87,7 +167,7 @@ pub fn apply(
         while let Some(arrival) = arrivals.next_if(|a| fits(a, &together)) {
             together.push(arrival);
         }
-        outcome.add(&mut stored, &mut together, gap, epoch, tell);
+        outcome.add(&mut stored, latest, &mut together, gap, epoch, tell);
     }
     outcome
 }
@@ -96,10 +176,27 @@ pub fn apply(
 const TOGETHER: usize = 4096;
 
 impl Outcome {
-    fn add(&mut self, stored: &mut Stored<'_>, arrivals: &mut [Arrival], gap: i64, epoch: u64, tell: bool) {
+    fn add(
+        &mut self,
+        stored: &mut Stored<'_>,
+        latest: &mut Latest,
+        arrivals: &mut [Arrival],
+        gap: i64,
+        epoch: u64,
+        tell: bool,
+    ) {
         let mut near: Vec<Touched> = Vec::new();
         for arrivals in arrivals.chunk_by_mut(|a, b| a.group == b.group) {
             let Some(group) = arrivals.first().map(|a| a.group) else { continue };
+            // What was before is told too.
+            if !tell && let Some(place) = latest.continues(group, arrivals, gap) {
+                let mut arrivals = arrivals.iter_mut().map(|a| std::mem::replace(&mut a.accum, Accum::dead()));
+                let Some(mut sum) = arrivals.next() else { continue };
+                arrivals.for_each(|accum| sum.merge(&accum));
+                self.push(stored, epoch, Key { group, place }, sum);
+                continue;
+            }
+            let closed = arrivals.iter().any(|a| a.close != i64::MIN);
             stored.load(group, arrivals, gap, &mut near);
             for arrival in arrivals {
                 self.late += join(&mut near, arrival, gap);
@@ -118,18 +215,22 @@ impl Outcome {
                     (Some(_), Some(_)) => [session.delta.clone().map(|delta| (mark, delta)), None],
                 };
                 for (mark, update) in updates.into_iter().flatten() {
-                    let stretch = stored.place(session.start);
-                    // Nearly all belong in one stretch.
-                    let room = if self.runs.is_empty() { self.room } else { 0 };
-                    let run = self.runs.entry(stretch).or_insert_with(|| Run::new(epoch, room, 0));
-                    run.push(Key { group, place: place(session.start, mark) }, update);
+                    self.push(stored, epoch, Key { group, place: place(session.start, mark) }, update);
                 }
             }
+            latest.learn(group, &near, closed);
             if tell {
                 self.touched.push((group, near.drain(..).filter(|t| t.delta.is_some()).collect()));
             }
             near.clear();
         }
+    }
+
+    fn push(&mut self, stored: &Stored<'_>, epoch: u64, key: Key, update: Accum) {
+        let stretch = stored.place(start(key.place));
+        // Nearly all belong in one stretch.
+        let room = if self.runs.is_empty() { self.room } else { 0 };
+        self.runs.entry(stretch).or_insert_with(|| Run::new(epoch, room, 0)).push(key, update);
     }
 }
 
