@@ -19,5 +19,6 @@ pub mod conformance;
 pub mod generate;
 
 pub mod clock;
+pub mod pages;
 pub mod metrics;
 pub mod processing_log;

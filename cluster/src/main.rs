@@ -10,7 +10,7 @@ use weir_cluster::config::{ConfigError, ReplayConfig, ServeConfig};
 use weir_cluster::conformance::{self, Selection};
 use weir_cluster::intake::script::{self, Missing};
 use weir_cluster::replay::{self, Replay};
-use weir_cluster::{demo, generate, serve};
+use weir_cluster::{demo, generate, pages, serve};
 use weir_dataflow::bind::{Bound, Catalog};
 
 /// Freed memory stays with the process for a while: a batch's memory is the next one's.
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,warp=off"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    pages::small();
     match run(&Args::parse().verb) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),

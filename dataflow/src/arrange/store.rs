@@ -5,7 +5,8 @@
 //! touches what has gone cold. A store without windows has one spine.
 //!
 //! A spine merges two batches at a time, and would write each update anew for every doubling. So an epoch's run is young
-//! at first, and goes into the spine together with others, merged in one go.
+//! at first, and goes into the spine together with others, merged in one go. Each epoch does its share of the spine's merges,
+//! so that none of them has to do them all.
 //!
 //! Every update carries its epoch, so the store can be read as of any epoch that is not older than
 //! [`Store::compact`] said.
@@ -23,6 +24,10 @@ use timely::progress::Antichain;
 
 /// So many young runs become one batch of the spine.
 const YOUNG: usize = 8;
+
+/// How many updates a spine takes up in each of its merges for each that comes: as many as it would by itself when they are
+/// put in.
+const FUEL: usize = 8;
 
 /// See the module's head.
 pub struct Store<K: KeyList + 'static> {
@@ -57,6 +62,7 @@ impl<K: KeyList + 'static> Stretch<K> {
     /// Takes a run of an epoch before `upper`, and not before those that came earlier.
     fn insert(&mut self, run: Run<K>, since: u64, upper: u64) {
         self.latest = self.latest.max(run.latest());
+        self.spine.apply_fuel(&mut isize::try_from(FUEL * run.len()).unwrap_or(isize::MAX));
         self.young.push(Rc::new(run));
         if self.young.len() < YOUNG {
             return;
