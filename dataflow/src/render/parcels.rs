@@ -70,9 +70,10 @@ pub(super) struct Entries {
     /// The worker that keeps each; empty when there is one worker.
     owners: Vec<u32>,
     /// Of a group of this worker's own its number, or while it has none its place among `new` with [`PENDING`] set; of
-    /// another one its place among `others`.
+    /// another worker its place among those of `others`.
     numbers: Vec<u32>,
-    others: PackedKeys,
+    /// By worker.
+    others: Vec<PackedKeys>,
     new: New,
     places: Places,
     pub(super) accums: Accums,
@@ -122,7 +123,7 @@ impl Entries {
     pub(super) fn is_of(&self, entry: usize, own: &Own<'_>, keys: &Packer, row: usize) -> bool {
         let number = self.numbers[entry];
         let key = match self.owners.get(entry) {
-            Some(&owner) if owner != own.worker => self.others.get(number as usize),
+            Some(&owner) if owner != own.worker => self.others[owner as usize].get(number as usize),
             _ if number & PENDING == 0 => own.groups.key(number),
             _ => self.new.keys.get((number & !PENDING) as usize),
         };
@@ -163,9 +164,11 @@ impl Entries {
             self.new.picked.push(picked);
             self.numbers.push(at(&self.new.keys) | PENDING);
         } else {
-            self.others.push(key);
+            self.others.resize_with(own.peers as usize, PackedKeys::default);
+            let others = &mut self.others[owner as usize];
+            others.push(key);
+            self.numbers.push(at(others));
             self.new.keys.pop();
-            self.numbers.push(at(&self.others));
         }
     }
 
@@ -192,15 +195,13 @@ impl Entries {
             return vec![Parcel { groups, places, accums, sessions, ..Parcel::new(0, order, stream_time) }];
         }
         let mut parcels: Vec<Parcel> = (0..peers).map(|target| Parcel::new(target, order, stream_time)).collect();
+        let own = owners.iter().zip(numbers).filter(|(owner, _)| **owner == worker).map(|(_, number)| number);
+        parcels.iter_mut().zip(others).for_each(|(parcel, keys)| parcel.groups = Names::Keys(keys));
         if let Some(parcel) = parcels.get_mut(worker as usize) {
-            parcel.groups = Names::Numbers(Vec::new());
+            parcel.groups = Names::Numbers(own.collect());
         }
-        for (i, (owner, number)) in owners.iter().zip(numbers).enumerate() {
+        for (i, owner) in owners.iter().enumerate() {
             let parcel = &mut parcels[*owner as usize];
-            match &mut parcel.groups {
-                Names::Numbers(numbers) => numbers.push(number),
-                Names::Keys(keys) => keys.push(others.get(number as usize)),
-            }
             parcel.places.push(places.get(i));
             parcel.accums.push_taken(&mut accums, i);
             parcel.sessions.extend(sessions.get(i));
