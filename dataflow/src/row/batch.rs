@@ -39,13 +39,15 @@ impl Batch {
         self.times.len()
     }
 
-    /// The same without the columns of the first `width` that are not among these, ascending; `None`: all stay.
+    /// The same without the columns of the first `width` that are not among these, ascending; `None`: all stay. Behind a
+    /// schema's columns stand the bounds of windowed keys.
     pub fn narrowed(&self, columns: Option<&[usize]>, width: usize) -> Batch {
-        let Some(columns) = columns else { return self.clone() };
-        let kept = |(i, column): (usize, &Option<ArrayRef>)| {
-            column.clone().filter(|_| i >= width || columns.binary_search(&i).is_ok())
-        };
-        Batch { columns: self.columns.iter().enumerate().map(kept).collect(), ..self.clone() }
+        let mut batch = self.clone();
+        if let Some(kept) = columns {
+            let all = batch.columns.iter_mut().take(width).enumerate();
+            all.filter(|(i, _)| kept.binary_search(i).is_err()).for_each(|(_, column)| *column = None);
+        }
+        batch
     }
 
     /// True when it has no record.

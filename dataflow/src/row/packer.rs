@@ -16,11 +16,12 @@ use arrow_buffer::{NullBuffer, ScalarBuffer};
 pub struct Packer {
     columns: Vec<PackedColumn>,
     nullable: bool,
+    /// See [`Packer::exact`].
     exact: Option<Basis>,
 }
 
 /// The columns that a packer's exact hashes tell the rows of. Hashes of two packers can be compared if these are the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Basis(Vec<StringArray>);
 
 impl PartialEq for Basis {
@@ -60,10 +61,7 @@ impl PackedColumn {
                 Some((rows, text)) => {
                     text.as_string_opt().map(|text| Cells::Picked(rows.values().clone(), text.clone()))
                 }
-                None => column
-                    .as_string_opt()
-                    .filter(|c| memchr::memchr(0, used_text(c)).is_none())
-                    .map(|c| Cells::Text(c.clone())),
+                None => column.as_string_opt().filter(|text| is_plain(text)).map(|text| Cells::Text(text.clone())),
             },
             _ => None,
         };
@@ -173,7 +171,12 @@ impl PackedColumn {
     }
 }
 
-/// Appends text without a zero byte.
+/// No zero byte is in the text of any row: it is packed as it is.
+pub(super) fn is_plain(column: &StringArray) -> bool {
+    memchr::memchr(0, used_text(column)).is_none()
+}
+
+/// Appends [plain](is_plain) text.
 #[inline]
 fn push_plain(out: &mut Vec<u8>, text: &str) {
     out.push(VALUE);
@@ -181,7 +184,7 @@ fn push_plain(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&[0, 0]);
 }
 
-/// What is behind this text, without a zero byte, in a packed key.
+/// What is behind this [plain](is_plain) text in a packed key.
 #[inline]
 fn strip_plain<'k>(key: &'k [u8], text: &str) -> Option<&'k [u8]> {
     let (own, rest) = key.split_at_checked(text.len() + 3)?;

@@ -5,7 +5,7 @@
 //! [`Packer`](super::packer::Packer) tells its rows apart by their numbers. All else sees a [flat] one:
 //! [`Expr::eval`](crate::plan::Expr::eval) makes it so.
 
-use super::packer::used_text;
+use super::packer::is_plain;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
 use arrow_array::{ArrayRef, DictionaryArray, UInt32Array};
@@ -21,10 +21,9 @@ pub struct Pickable {
 }
 
 impl Pickable {
-    /// Text is picked by number, unless a zero byte is in it, which is packed in another way; other values are as short
-    /// as their numbers.
+    /// Text is picked by number if it is packed as it is; other values are as short as their numbers.
     pub fn new(values: ArrayRef) -> Self {
-        let by_number = values.as_string_opt().is_some_and(|text| memchr::memchr(0, used_text(text)).is_none());
+        let by_number = values.as_string_opt().is_some_and(is_plain);
         Pickable { values, by_number }
     }
 
