@@ -1,4 +1,5 @@
-//! The unmodified demo script against DuckDB, on the files of the shared generator. Only where `../shared` is.
+//! The unmodified demo script against DuckDB (`bench/peers/duckdb`), on the files of the shared generator. Only where
+//! `../shared` is.
 //!
 //! 200,000 clicks a scale unless `WEIR_TEST_CLICKS` says otherwise. As large as it is meant, which takes some minutes:
 //! `WEIR_TEST_CLICKS=5000000 cargo test --release -p weir-tests peers -- --test-threads 1`.
@@ -55,7 +56,7 @@ fn run(scale: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (data, oracle) = (folder.path().join("data"), folder.path().join("oracle"));
     command(&python, &[&shared().join("peers/gen.py"), &data, Path::new(&clicks), Path::new(scale)])?;
-    command(&python, &[&shared().join("peers/oracle/peer.py"), &data, Path::new("2"), &oracle])?;
+    command(&python, &[&workspace().join("bench/peers/duckdb/peer.py"), &data, Path::new("2"), &oracle])?;
     let topic = |name: &str, file: &str| ["--topic".to_owned(), format!("{name}={}", data.join(file).display())];
     for shape in &SHAPES {
         let out = folder.path().join(shape.name);
@@ -116,20 +117,16 @@ fn as_csv(row: &str, columns: &[&str]) -> Result<String> {
     Ok(cells.collect::<Vec<_>>().join(","))
 }
 
-/// A Python that has DuckDB, in a folder of its own under the cache; made at the first call.
+/// The Python that the peers have, with DuckDB; made at the first call.
 fn python_with_duckdb() -> Result<PathBuf> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    command(&workspace().join("bench/peers/install"), &[Path::new("duckdb")])?;
+    let peers = std::env::var_os("WEIR_PEERS").map(PathBuf::from);
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache"))).context("no HOME")?;
-    let venv = cache.join("weir/python");
-    let python = venv.join("bin/python");
-    let has_duckdb = |python: &Path| command(python, &[Path::new("-c"), Path::new("import duckdb")]).is_ok();
-    if !has_duckdb(&python) {
-        command(Path::new("python3"), &[Path::new("-m"), Path::new("venv"), &venv])?;
-        command(&python, &["-m", "pip", "install", "--quiet", "duckdb"].map(Path::new))?;
-    }
-    Ok(python)
+    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
+    let peers = peers.or_else(|| Some(cache?.join("weir/peers"))).context("no HOME")?;
+    Ok(peers.join("python/bin/python"))
 }
 
 fn command(program: &Path, args: &[&Path]) -> Result<()> {
