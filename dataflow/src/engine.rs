@@ -8,7 +8,7 @@ use crate::plan::join::{Join, Matching};
 use crate::plan::query::RowQuery;
 use crate::plan::{Aggregate, Pipeline, Source, Step, View, ViewKind, Windowing};
 use crate::render::finish::Finish;
-use crate::render::group::{self, Grouping, SharedDictionary};
+use crate::render::group::{self, Grouping};
 use crate::render::keyed::{self, Kept, Selection, Shape, Windows};
 use crate::render::port::{Flow, Inlet, Outlet};
 use crate::render::windows::Hops;
@@ -195,8 +195,7 @@ impl Engine {
             let (inlet, kept, outlet) = worker.dataflow_named::<u64, _, _>(&source.name, |scope| {
                 let (inlet, records) = Inlet::new(scope, frontier);
                 let parcels = tables::records(records, schema);
-                let (kept, changes) =
-                    keyed::render(parcels, shape, SharedDictionary::default(), &source.name, &reports);
+                let (kept, changes) = keyed::render(parcels, shape, group::groups(&scope), &source.name, &reports);
                 (inlet, kept, Outlet::new(changes))
             });
             let input = Input { from: String::new(), port: Port::Batches(inlet), reads: None };
@@ -639,7 +638,7 @@ struct Building<'a, 'scope> {
 
 impl<'scope> Building<'_, 'scope> {
     fn view(&mut self, view: &View, input: &Schema, split: bool) -> (Out, Option<Rc<RefCell<Kept>>>) {
-        let groups = SharedDictionary::default();
+        let groups = group::groups(&self.scope);
         let (parcels, shape) = match &view.kind {
             ViewKind::Stream(pipeline) => {
                 return (Out::Batches(Outlet::new(self.stream(pipeline))), None);

@@ -4,7 +4,6 @@
 //! put in order and merged by it. Numbers are dense, and are given anew when nothing is kept under them any more.
 
 use super::keys::{KeyList, PackedKeys};
-use crate::row::packer::{Basis, Packer};
 use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
 
@@ -21,18 +20,8 @@ pub struct Dictionary {
     /// Where each number's record starts, in units; [`NONE`]: nothing has this number.
     places: Vec<u32>,
     free: Vec<u32>,
-    rows: Rows,
-}
-
-/// The groups of a key that is one [picked](crate::row::picked) column, by the row that they are picked from: found without
-/// their text.
-#[derive(Default)]
-struct Rows {
-    picked: Option<Basis>,
-    /// [`NONE`]: not known.
-    numbers: Vec<u32>,
-    /// The last epoch in which each was asked for here.
-    used: Vec<u64>,
+    /// Who wants to know which numbers were given: they are added to it.
+    given: Option<Vec<u32>>,
 }
 
 #[derive(Clone, Copy)]
@@ -61,6 +50,12 @@ pub fn hash(key: &[u8]) -> u64 {
     FixedState::with_seed(0x7765_6972).hash_one(key)
 }
 
+/// The worker that keeps a group whose key has this [`hash`], of so many.
+#[inline]
+pub fn owner(hash: u64, peers: u64) -> u64 {
+    if peers > 1 { hash % peers } else { 0 }
+}
+
 /// The low bits choose the worker, which has only groups that are alike in them.
 #[inline]
 fn tag(hash: u64) -> u32 {
@@ -68,6 +63,16 @@ fn tag(hash: u64) -> u32 {
 }
 
 impl Dictionary {
+    /// An empty one, which notes the numbers that it gives.
+    pub fn noting() -> Self {
+        Dictionary { given: Some(Vec::new()), ..Dictionary::default() }
+    }
+
+    /// The numbers that were given since this was asked last, if it notes them.
+    pub fn given(&mut self) -> Vec<u32> {
+        self.given.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Appends the numbers of these groups, in an epoch, to `out`; who has none gets a new one. `hashes`: the [`hash`] of
     /// each key.
     pub fn numbers(&mut self, keys: &PackedKeys, hashes: &[u64], epoch: u64, out: &mut Vec<u32>) {
@@ -133,6 +138,7 @@ impl Dictionary {
         self.records.extend_from_slice(key);
         self.records.resize(self.records.len().next_multiple_of(UNIT), 0);
         self.slots[slot] = Slot { tag: tag(hash), place };
+        self.given.iter_mut().for_each(|given| given.push(number));
         number
     }
 
@@ -225,46 +231,8 @@ impl Dictionary {
         self.keep_at(self.places[number as usize], epoch);
     }
 
-    /// Is told of rows of these keys from now on, where they are one [picked](crate::row::picked) column.
-    pub fn turn_to(&mut self, keys: &Packer) {
-        let picked_from = keys.picked_from();
-        let picked = keys.exact().filter(|_| picked_from.is_some());
-        if self.rows.picked.as_ref() != picked {
-            self.leave_rows();
-            let rows = picked_from.unwrap_or(0);
-            self.rows = Rows { picked: picked.cloned(), numbers: vec![NONE; rows], used: vec![0; rows] };
-        }
-    }
-
-    /// The number of a row's group, in an epoch, if it was [set](Dictionary::set_row).
-    #[inline]
-    pub fn of_row(&mut self, row: u32, epoch: u64) -> Option<u32> {
-        let number = *self.rows.numbers.get(row as usize)?;
-        let used = self.rows.used.get_mut(row as usize)?;
-        *used = epoch.max(*used);
-        (number != NONE).then_some(number)
-    }
-
-    /// From now on this row stands for this group, which has its number in this epoch.
-    pub fn set_row(&mut self, row: u32, number: u32, epoch: u64) {
-        if let (Some(of_row), Some(used)) =
-            (self.rows.numbers.get_mut(row as usize), self.rows.used.get_mut(row as usize))
-        {
-            (*of_row, *used) = (number, epoch);
-        }
-    }
-
-    /// No row stands for a group any more.
-    fn leave_rows(&mut self) {
-        let Rows { numbers, used, .. } = std::mem::take(&mut self.rows);
-        for (number, used) in numbers.into_iter().zip(used).filter(|(number, _)| *number != NONE) {
-            self.keep(number, used);
-        }
-    }
-
-    /// Forgets the groups that nobody asked for from this epoch on.
-    pub fn forget(&mut self, before: u64) {
-        self.leave_rows();
+    /// Forgets the groups that nobody asked for from this epoch on. True when there were some.
+    pub fn forget(&mut self, before: u64) -> bool {
         let free = self.free.len();
         for number in (0..).take(self.places.len()) {
             let place = self.places[number as usize];
@@ -275,7 +243,7 @@ impl Dictionary {
             }
         }
         if self.free.len() == free {
-            return;
+            return false;
         }
         if self.dead > self.records.len() / 2 {
             let mut records = Vec::with_capacity(self.records.len() - self.dead);
@@ -292,18 +260,15 @@ impl Dictionary {
             (self.records, self.dead) = (records, 0);
         }
         self.rebuild(self.slots.len());
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::picked::Pickable;
-    use crate::row::{SqlType, Value, packed};
-    use arrow_array::{ArrayRef, StringArray, UInt32Array};
     use proptest::prelude::*;
     use std::collections::HashMap;
-    use std::sync::Arc;
 
     proptest! {
         /// Epochs of groups, of which those not seen for two epochs are forgotten, against a map.
@@ -311,19 +276,25 @@ mod tests {
         fn groups_keep_their_numbers_while_they_are_used(
             epochs in prop::collection::vec(prop::collection::vec("[ab]{0,3}", 0..12), 1..9)
         ) {
-            let mut dictionary = Dictionary::default();
+            let mut dictionary = Dictionary::noting();
             let mut model: HashMap<&[u8], (u32, u64)> = HashMap::new();
             for (epoch, keys) in (0..).zip(&epochs) {
                 let mut packed = PackedKeys::default();
                 keys.iter().for_each(|key| packed.push(key.as_bytes()));
                 let (hashes, mut numbers): (Vec<u64>, _) = (packed.iter().map(hash).collect(), Vec::new());
                 dictionary.numbers(&packed, &hashes, epoch, &mut numbers);
+                let known = model.len();
                 for (key, number) in keys.iter().map(String::as_bytes).zip(numbers) {
                     prop_assert_eq!(model.entry(key).or_insert((number, epoch)).0, number);
                     model.insert(key, (number, epoch));
                 }
-                dictionary.forget(epoch.saturating_sub(1));
+                let given = dictionary.given();
+                prop_assert_eq!(given.len(), model.len() - known);
+                prop_assert!(given.iter().all(|given| model.values().any(|(number, used)| number == given && *used == epoch)));
+                let known = model.len();
+                let forgot = dictionary.forget(epoch.saturating_sub(1));
                 model.retain(|_, (_, used)| *used + 1 >= epoch);
+                prop_assert_eq!(forgot, model.len() < known);
                 for (key, (number, _)) in &model {
                     prop_assert_eq!(dictionary.key(*number), *key);
                     prop_assert_eq!(dictionary.find(key), Some(*number));
@@ -334,35 +305,6 @@ mod tests {
                 // No more numbers than there were groups at once.
                 prop_assert_eq!(dictionary.end() - dictionary.free.len(), model.len());
             }
-        }
-
-        /// A group that only its row was asked for keeps its number, until a later epoch forgets it.
-        #[test]
-        fn groups_are_found_by_the_rows_they_are_picked_from(rows in prop::collection::vec(0..4_u32, 1..9)) {
-            let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "a", "c"]));
-            let numbers = UInt32Array::from(rows.clone());
-            let column = Pickable::new(Arc::clone(&texts)).pick(&numbers).unwrap();
-            let keys = Packer::new(vec![(column, SqlType::String)]);
-            let mut packed = PackedKeys::default();
-            (0..rows.len()).for_each(|row| packed.push_with(|bytes| keys.push(bytes, row)));
-            let hashes: Vec<u64> = packed.iter().map(hash).collect();
-            let (mut dictionary, mut numbers) = (Dictionary::default(), Vec::new());
-            dictionary.turn_to(&keys);
-            prop_assert_eq!(dictionary.of_row(rows[0], 1), None);
-            dictionary.numbers(&packed, &hashes, 1, &mut numbers);
-            rows.iter().zip(&numbers).for_each(|(row, number)| dictionary.set_row(*row, *number, 1));
-            dictionary.turn_to(&keys);
-            prop_assert_eq!(dictionary.of_row(rows[0], 3), Some(numbers[0]));
-            dictionary.forget(2);
-            for (row, number) in rows.iter().zip(&numbers) {
-                let kept = number == &numbers[0];
-                let key = ["a", "b", "a", "c"][*row as usize];
-                let mut group = Vec::new();
-                packed::push_all(&mut group, &[Value::String(key.into())]);
-                prop_assert_eq!(dictionary.find(&group), kept.then_some(*number));
-            }
-            dictionary.turn_to(&keys);
-            prop_assert_eq!(dictionary.of_row(rows[0], 4), None);
         }
     }
 }

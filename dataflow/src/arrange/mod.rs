@@ -9,8 +9,10 @@
 pub mod accum;
 pub mod accums;
 pub mod dictionary;
+pub mod exact;
 pub mod exact_sum;
 pub mod gathered;
+pub mod groups;
 pub mod keys;
 pub mod moments;
 pub mod narrow;
@@ -22,6 +24,7 @@ pub mod store;
 pub use accum::{Accum, Part};
 pub use accums::Accums;
 pub use dictionary::Dictionary;
+pub use groups::Groups;
 pub use keys::{Key, KeyList, Keys, PackedKeys, Place, Places};
 pub use narrow::Narrow;
 pub use run::Run;

@@ -8,12 +8,12 @@
 //! workers, prepare tells all of them the greatest time of its batch, and combine waits until it knows the times of all
 //! earlier batches: a row is late or not whatever worker sees it.
 
-use super::parcels::{Entries, Own, Parcel};
+use super::parcels::{Entries, Parcel};
 use super::port::Flow;
 use super::turns::{self, Summary, Turn, Turns};
 use super::windows::Hops;
 use super::{SharedReports, steps};
-use crate::arrange::{Accum, Dictionary, Part, Place, gathered};
+use crate::arrange::{Accum, Groups, Part, Place, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
@@ -26,12 +26,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// The groups that a worker keeps of a view, by number.
-pub type SharedDictionary = Rc<RefCell<Dictionary>>;
+/// A view's groups, at a worker.
+pub type SharedGroups = Rc<RefCell<Groups>>;
+
+/// None yet, at this worker.
+pub fn groups(scope: &Scope<'_, u64>) -> SharedGroups {
+    Rc::new(RefCell::new(Groups::new(scope.index(), scope.peers())))
+}
 
 /// What grouping needs of a plan.
 #[derive(Clone, Debug)]
@@ -212,10 +218,7 @@ impl Near {
 struct Combiner {
     grouping: Grouping,
     hops: Option<Hops>,
-    worker: u32,
-    peers: u64,
-    /// This worker's own groups.
-    groups: SharedDictionary,
+    groups: SharedGroups,
     empty: Accum,
     turns: Turns<Prepared>,
     /// Groups by epoch.
@@ -228,17 +231,15 @@ struct Combiner {
 }
 
 /// Partial accumulators of a stream's groups, exchanged later by [`Parcel::target`]. `split`: the input's partitions are
-/// dealt out to several workers, batch by batch. `groups`: this worker's own groups.
+/// dealt out to several workers, batch by batch. `groups`: those of the table that keeps them.
 pub fn render<'scope>(
     stream: Flow<'scope, Batch>,
     grouping: Grouping,
-    groups: &SharedDictionary,
+    groups: &SharedGroups,
     split: bool,
     view: &str,
     reports: &SharedReports,
 ) -> Flow<'scope, Parcel> {
-    let scope = stream.scope();
-    let (worker, peers) = (u32::try_from(scope.index()).unwrap_or(0), scope.peers() as u64);
     let mine = grouping.clone();
     let prepared = turns::prepare(stream, view, reports, move |batch, errors| Prepared::new(&mine, batch, errors));
     let hops = grouping.window.and_then(|w| Hops::new(w.spec));
@@ -246,8 +247,6 @@ pub fn render<'scope>(
         empty: Accum::empty(&grouping.calls),
         grouping,
         hops,
-        worker,
-        peers,
         groups: Rc::clone(groups),
         turns: Turns::default(),
         epochs: BTreeMap::new(),
@@ -323,16 +322,16 @@ impl Combiner {
     ) {
         let epoch = *capability.time();
         let room = self.room;
-        let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Entries::with_room(room)));
+        let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Entries::new(epoch, room)));
         groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
         self.cache.turn_to(epoch, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
-        numbered.turn_to(&prepared.keys);
-        let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: numbered };
+        numbered.turn_to(&prepared.keys, epoch);
         let (mut stream_time, exact) = (before, prepared.keys.exact().is_some());
         for row in prepared.rows() {
             let time = prepared.times[row];
-            let mut hash = prepared.hashes[row];
+            let row_hash = prepared.hashes[row];
+            let mut hash = row_hash;
             let mut place = Place::default();
             let mut number = 0;
             if let Some(hops) = &self.hops {
@@ -357,9 +356,9 @@ impl Combiner {
                 }
             }
             let same_place = |entry| groups.place(entry) == place;
-            let same_group = |entry| exact || groups.is_of(entry, &own, &prepared.keys, row);
+            let same_group = |entry| exact || groups.is_of(entry, numbered, &prepared.keys, row);
             let entry = self.cache.get(hash, number, same_place, same_group).unwrap_or_else(|| {
-                let entry = groups.push(&mut own, &prepared.keys, row, place, self.empty.clone());
+                let entry = groups.push(numbered, &prepared.keys, (row, row_hash), place, self.empty.clone());
                 self.cache.set(hash, number, entry);
                 entry
             });
@@ -367,13 +366,13 @@ impl Combiner {
                 add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
             }
         }
-        groups.number(&mut own);
+        groups.number(numbered, &prepared.keys);
         if groups.accums.len() >= GROUPS
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
         {
             self.cache.forget();
             self.room = groups.accums.len();
-            let parcels = groups.parcels(self.worker, self.peers, (0, 0));
+            let parcels = groups.parcels(numbered, (0, 0));
             send(&capability, parcels);
         }
     }
@@ -391,7 +390,7 @@ impl Combiner {
                 self.cache.forget();
             }
             self.room = groups.accums.len();
-            let parcels = groups.parcels(self.worker, self.peers, (0, 0));
+            let parcels = groups.parcels(&mut self.groups.borrow_mut(), (0, 0));
             send(&capability, parcels);
         }
     }
@@ -400,13 +399,12 @@ impl Combiner {
     /// so it may be joined with its neighbours here; another goes on its own, with the time that decides for it.
     fn sessions(&mut self, epoch: u64, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
-        let mut groups = Entries::with_room(self.room);
+        let mut groups = Entries::new(epoch, self.room);
         groups.stream_time = Some(prepared.max_time);
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
-        numbered.turn_to(&prepared.keys);
-        let mut own = Own { worker: self.worker, peers: self.peers, epoch, groups: numbered };
+        numbered.turn_to(&prepared.keys, epoch);
         let (mut stream_time, exact) = (before, prepared.keys.exact().is_some());
         for row in prepared.rows() {
             let time = prepared.times[row];
@@ -414,13 +412,13 @@ impl Combiner {
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;
             let hash = prepared.hashes[row];
-            let same_group = |entry| exact || groups.is_of(entry, &own, &prepared.keys, row);
+            let same_group = |entry| exact || groups.is_of(entry, numbered, &prepared.keys, row);
             let found = self.cache.get(hash, 0, |_| true, same_group).filter(|&i| {
                 let ((start, close), end) = (groups.sessions[i], groups.accums.times().get(i));
                 safe && close == i64::MIN && time.saturating_add(gap) >= start && time.saturating_sub(gap) <= end
             });
             let entry = found.unwrap_or_else(|| {
-                let entry = groups.push(&mut own, &prepared.keys, row, Place::default(), self.empty.clone());
+                let entry = groups.push(numbered, &prepared.keys, (row, hash), Place::default(), self.empty.clone());
                 groups.sessions.push((time, if safe { i64::MIN } else { close }));
                 self.cache.set(hash, 0, entry);
                 entry
@@ -431,10 +429,10 @@ impl Combiner {
                 add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
             }
         }
-        groups.number(&mut own);
+        groups.number(numbered, &prepared.keys);
         self.cache.forget();
         self.room = groups.accums.len();
-        groups.parcels(self.worker, self.peers, order)
+        groups.parcels(numbered, order)
     }
 }
 

@@ -8,14 +8,14 @@ use super::changes::{self, Changes};
 use super::epochs::Waiting;
 use super::finals;
 use super::finish::{CHUNK, Finish, Item};
-use super::group::SharedDictionary;
+use super::group::SharedGroups;
 use super::parcels::{Names, Parcel};
 use super::port::Flow;
 use super::sessions::{self, Arrival, Latest};
 use super::windows::Hops;
 use super::{SharedReports, TableChange};
 use crate::arrange::keys::{ascending, by_group};
-use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Place, Places, Run, Store, dictionary};
+use crate::arrange::{Accum, Accums, Dictionary, Groups, Key, Keys, Place, Places, Run, Store, dictionary};
 use crate::views::change::Bounds;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -63,7 +63,7 @@ pub struct Shape {
 /// A table on one worker: shared by the operator, which writes it between two steps' reads, and the worker.
 pub struct Kept {
     shape: Shape,
-    groups: SharedDictionary,
+    groups: SharedGroups,
     store: Store<Keys>,
     /// Of a table of sessions.
     latest: Latest,
@@ -103,7 +103,7 @@ pub struct Selection<'a> {
 }
 
 impl Kept {
-    fn new(shape: Shape, groups: SharedDictionary) -> Self {
+    fn new(shape: Shape, groups: SharedGroups) -> Self {
         let stretch = match shape.windows {
             _ if shape.retention == i64::MAX => 0,
             Windows::None => 0,
@@ -177,6 +177,7 @@ impl Kept {
         };
         let mut reader = self.store.read(low..=high, selection.as_of);
         let groups = self.groups.borrow();
+        let groups = groups.own();
         let shape = &self.shape;
         let stream_time = self.stream_time(selection.as_of);
         let is_final = |bounds: Bounds| {
@@ -207,7 +208,7 @@ impl Kept {
                 }
             }
         }
-        found.rows(&groups, shape, visible, each);
+        found.rows(groups, shape, visible, each);
     }
 
     /// As of which epoch somebody must read it who gets the changes of the epochs from `frontier` on: with what came in before
@@ -254,7 +255,7 @@ impl Kept {
 
     fn apply_groups(&mut self, epoch: u64, mut updates: Updates) -> Vec<TableChange> {
         let room = updates.groups.len();
-        let mut order = by_group(&updates.groups, self.groups.borrow().end());
+        let mut order = by_group(&updates.groups, self.groups.borrow().own().end());
         let group = |at: &u32| updates.groups[*at as usize];
         if matches!(self.shape.windows, Windows::Hops(_)) {
             for same in order.chunk_by_mut(|a, b| group(a) == group(b)) {
@@ -290,10 +291,10 @@ impl Kept {
         if self.listening {
             merged.extend(last.map(|(key, run)| (key, runs[run].1.accum(runs[run].1.len() - 1))));
             let groups = Rc::clone(&self.groups);
-            changes = self.group_changes(&groups.borrow(), &merged);
+            changes = self.group_changes(groups.borrow().own(), &merged);
             // A row of a table that changes its group leaves the old one before it comes to the new one.
             let groups = groups.borrow();
-            let left = merged.iter().filter(|(_, a)| a.rows < 0).map(|(key, _)| groups.key(key.group));
+            let left = merged.iter().filter(|(_, a)| a.rows < 0).map(|(key, _)| groups.own().key(key.group));
             let left: HashSet<&[u8]> = left.collect();
             if !left.is_empty() {
                 changes.sort_by_key(|change| !left.contains(&*change.key));
@@ -333,7 +334,7 @@ impl Kept {
     }
 
     fn apply_sessions(&mut self, epoch: u64, mut updates: Updates, gap: i64) -> (Vec<TableChange>, u64) {
-        let order = by_group(&updates.groups, self.groups.borrow().end());
+        let order = by_group(&updates.groups, self.groups.borrow().own().end());
         let arrivals = order.into_iter().map(|at| {
             let at = at as usize;
             let (start, close) = updates.sessions[at];
@@ -341,7 +342,7 @@ impl Kept {
         });
         let outcome = sessions::apply(&mut self.store, &mut self.latest, arrivals, gap, epoch, self.listening);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
-        (changes::sessions(&self.shape, &self.groups.borrow(), &outcome.touched), outcome.late)
+        (changes::sessions(&self.shape, self.groups.borrow().own(), &outcome.touched), outcome.late)
     }
 
     /// Forgets stretches that lie wholly before the horizon, and epochs nobody reads any more.
@@ -366,7 +367,7 @@ impl Kept {
             self.store.forget(before, |key, accum| {
                 let survives = sessions && !accum.is_dead() && accum.time >= horizon;
                 if survives {
-                    groups.keep(key.group, epoch);
+                    groups.own_mut().keep(key.group, epoch);
                 }
                 survives
             });
@@ -386,15 +387,15 @@ struct Updates {
 }
 
 impl Updates {
-    fn of(parcels: Vec<Parcel>, known: &mut Dictionary, epoch: u64) -> Self {
+    fn of(parcels: Vec<Parcel>, known: &mut Groups, epoch: u64) -> Self {
         let mut all = Updates::default();
         for parcel in parcels {
             match parcel.groups {
                 Names::Numbers(numbers) if all.groups.is_empty() => all.groups = numbers,
-                Names::Numbers(numbers) => all.groups.extend(numbers),
+                Names::Numbers(numbers) | Names::Told { numbers, .. } => all.groups.extend(numbers),
                 Names::Keys(keys) => {
                     let hashes: Vec<u64> = keys.iter().map(dictionary::hash).collect();
-                    known.numbers(&keys, &hashes, epoch, &mut all.groups);
+                    known.own_mut().numbers(&keys, &hashes, epoch, &mut all.groups);
                 }
             }
             all.places.append(parcel.places);
@@ -494,7 +495,7 @@ impl<'a, E: FnMut(PackedRow)> Chunk<'a, E> {
 pub fn render<'scope>(
     parcels: Flow<'scope, Parcel>,
     shape: Shape,
-    groups: SharedDictionary,
+    groups: SharedGroups,
     view: &str,
     reports: &SharedReports,
 ) -> (Rc<RefCell<Kept>>, Flow<'scope, Arc<Vec<TableChange>>>) {
@@ -507,13 +508,15 @@ pub fn render<'scope>(
         move |_, _| {
             let mut waiting = Waiting::default();
             move |(input, frontier), output| {
+                let mut table = table.borrow_mut();
                 input.for_each(|time, data| {
                     if let Some(capability) = time.retain_least(0) {
+                        let mut groups = table.groups.borrow_mut();
+                        data.iter_mut().for_each(|parcel| parcel.arrive(&mut groups, *capability.time()));
                         waiting.add(capability, data);
                     }
                 });
                 let open = frontier.frontier().first().copied();
-                let mut table = table.borrow_mut();
                 while let Some((capability, parcels)) = waiting.next(open) {
                     let (changes, late) = table.apply(*capability.time(), parcels);
                     if late > 0 {

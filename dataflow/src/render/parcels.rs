@@ -1,9 +1,9 @@
 //! Partial accumulators on their way to the worker that keeps their groups.
 //!
-//! A worker's own groups are numbered at once, so that their keys are not copied; to another worker they are told by their
-//! keys. Groups are looked up some hundred at a time.
+//! Groups are numbered at once, so that their keys are not copied; to another worker a group is told by the number that it
+//! has here, and with its key only the first time ([`Groups`]). They are looked up some hundred at a time.
 
-use crate::arrange::{Accum, Accums, Dictionary, KeyList, PackedKeys, Place, Places, dictionary};
+use crate::arrange::{Accum, Accums, Groups, KeyList, PackedKeys, Place, Places, dictionary};
 use crate::row::packer::Packer;
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,17 @@ pub struct Parcel {
 /// How groups are called.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Names {
-    /// By their numbers: groups of the worker that made the parcel.
+    /// By the numbers that they have where they are kept.
     Numbers(Vec<u32>),
+    /// By the numbers that they have at the worker which made the parcel: see [`Groups::told`].
+    Told {
+        /// That worker.
+        by: u32,
+        /// The numbers.
+        numbers: Vec<u32>,
+        /// Numbers that are told for the first time, and the keys that they stand for.
+        new: (Vec<u32>, PackedKeys),
+    },
     /// By their packed keys.
     Keys(PackedKeys),
 }
@@ -49,32 +58,36 @@ impl Parcel {
             sessions: Vec::new(),
         }
     }
+
+    /// Has come to the worker that keeps its groups, whose groups these are: it calls them by that worker's numbers from now
+    /// on. Parcels of a worker have to arrive in the order in which it made them, whatever their epochs.
+    pub fn arrive(&mut self, groups: &mut Groups, epoch: u64) {
+        if let Names::Told { by, numbers, new } = &mut self.groups {
+            groups.told(*by, std::mem::take(new), epoch, numbers);
+            self.groups = Names::Numbers(std::mem::take(numbers));
+        }
+    }
 }
 
 /// The worker that keeps a group.
 pub fn owner(group: &[u8], peers: u64) -> u64 {
-    dictionary::hash(group) % peers.max(1)
-}
-
-/// This worker among all, in an epoch.
-pub(super) struct Own<'a> {
-    pub(super) worker: u32,
-    pub(super) peers: u64,
-    pub(super) epoch: u64,
-    pub(super) groups: &'a mut Dictionary,
+    dictionary::owner(dictionary::hash(group), peers)
 }
 
 /// Entries of groups, a group perhaps more than once: what becomes parcels.
 #[derive(Default)]
 pub(super) struct Entries {
+    epoch: u64,
     /// The worker that keeps each; empty when there is one worker.
     owners: Vec<u32>,
-    /// Of a group of this worker's own its number, or while it has none its place among `new` with [`PENDING`] set; of
-    /// another worker its place among those of `others`.
+    /// Of each group the number that it has here for its owner, or while it has none its place among the owner's `new` with
+    /// [`PENDING`] set.
     numbers: Vec<u32>,
-    /// By worker.
-    others: Vec<PackedKeys>,
-    new: New,
+    asked: Asked,
+    /// By owner.
+    new: Vec<New>,
+    /// Room for a key.
+    key: Vec<u8>,
     places: Places,
     pub(super) accums: Accums,
     /// Of sessions: see [`Parcel::sessions`].
@@ -84,14 +97,21 @@ pub(super) struct Entries {
     pub(super) stream_time: Option<i64>,
 }
 
+/// Entries whose groups may be known by the [exact](Packer::exact) hashes of their rows.
+#[derive(Default)]
+struct Asked {
+    entries: Vec<(usize, usize)>,
+    row_hashes: Vec<u64>,
+}
+
 /// Entries whose groups have no numbers yet.
 #[derive(Default)]
 struct New {
     entries: Vec<usize>,
     keys: PackedKeys,
     hashes: Vec<u64>,
-    /// What they were [picked](Packer::picked) by.
-    picked: Vec<Option<u32>>,
+    /// What their rows were told apart by.
+    row_hashes: Vec<u64>,
     numbers: Vec<u32>,
 }
 
@@ -102,12 +122,13 @@ const PENDING: u32 = 1 << 31;
 const TOGETHER: usize = 256;
 
 impl Entries {
-    /// Room for so many.
-    pub(super) fn with_room(entries: usize) -> Self {
+    /// Of this epoch, with room for so many.
+    pub(super) fn new(epoch: u64, room: usize) -> Self {
         Entries {
-            numbers: Vec::with_capacity(entries),
-            places: Places::with_room(entries),
-            accums: Accums::with_room(entries),
+            epoch,
+            numbers: Vec::with_capacity(room),
+            places: Places::with_room(room),
+            accums: Accums::with_room(room),
             ..Entries::default()
         }
     }
@@ -118,94 +139,233 @@ impl Entries {
         self.places.get(entry)
     }
 
-    /// Whether an entry is of this row's group.
+    /// Whether an entry is of this row's group. They have no [exact](Packer::exact) hashes.
     #[inline]
-    pub(super) fn is_of(&self, entry: usize, own: &Own<'_>, keys: &Packer, row: usize) -> bool {
-        let number = self.numbers[entry];
-        let key = match self.owners.get(entry) {
-            Some(&owner) if owner != own.worker => self.others[owner as usize].get(number as usize),
-            _ if number & PENDING == 0 => own.groups.key(number),
-            _ => self.new.keys.get((number & !PENDING) as usize),
+    pub(super) fn is_of(&self, entry: usize, groups: &Groups, keys: &Packer, row: usize) -> bool {
+        let (owner, number) = (self.owners.get(entry).copied().unwrap_or(0), self.numbers[entry]);
+        let key = match number & PENDING {
+            0 => groups.key((owner, number)),
+            _ => self.new[owner as usize].keys.get((number & !PENDING) as usize),
         };
         keys.matches(row, key)
     }
 
-    /// A new entry for this place in a row's group.
-    pub(super) fn push(&mut self, own: &mut Own<'_>, keys: &Packer, row: usize, place: Place, accum: Accum) -> usize {
-        let picked = keys.picked(row);
-        if let Some(number) = picked.and_then(|row| own.groups.of_row(row, own.epoch)) {
-            self.numbers.push(number);
-            if own.peers > 1 {
-                self.owners.push(own.worker);
+    /// A new entry for this place in the group of a row with this [hash](Packer::hashes).
+    pub(super) fn push(
+        &mut self,
+        groups: &mut Groups,
+        keys: &Packer,
+        (row, row_hash): (usize, u64),
+        place: Place,
+        accum: Accum,
+    ) -> usize {
+        let entry = self.numbers.len();
+        self.numbers.push(PENDING);
+        if groups.peers() > 1 {
+            self.owners.push(0);
+        }
+        if keys.exact().is_some() {
+            self.asked.entries.push((entry, row));
+            self.asked.row_hashes.push(row_hash);
+            if self.asked.entries.len() >= TOGETHER {
+                self.ask(groups, keys);
             }
         } else {
-            self.push_key(own, keys, row, picked);
+            self.push_key(groups, keys, (row, row_hash), entry);
         }
         self.places.push(place);
         self.accums.push(accum);
-        self.accums.len() - 1
+        entry
     }
 
-    fn push_key(&mut self, own: &mut Own<'_>, keys: &Packer, row: usize, picked: Option<u32>) {
-        if self.new.hashes.len() >= TOGETHER {
-            self.number(own);
+    fn ask(&mut self, groups: &mut Groups, keys: &Packer) {
+        let Asked { mut entries, mut row_hashes } = std::mem::take(&mut self.asked);
+        let mut unknown = Vec::new();
+        let mut asked = entries.drain(..).zip(&row_hashes);
+        groups.of_exact(&row_hashes, self.epoch, |group| match (asked.next(), group) {
+            (Some(((entry, _), _)), Some(group)) => self.name(entry, group),
+            (Some(asked), None) => unknown.push(asked),
+            (None, _) => {}
+        });
+        drop(asked);
+        unknown.drain(..).for_each(|((entry, row), hash)| self.push_key(groups, keys, (row, *hash), entry));
+        row_hashes.clear();
+        self.asked = Asked { entries, row_hashes };
+    }
+
+    /// From now on an entry is of this group.
+    fn name(&mut self, entry: usize, (owner, number): (u32, u32)) {
+        self.numbers[entry] = number;
+        if let Some(of_entry) = self.owners.get_mut(entry) {
+            *of_entry = owner;
         }
-        let at = |keys: &PackedKeys| u32::try_from(keys.len() - 1).unwrap_or(u32::MAX);
-        self.new.keys.push_with(|bytes| keys.push(bytes, row));
-        let key = self.new.keys.get(self.new.hashes.len());
-        let hash = dictionary::hash(key);
-        let owner = if own.peers == 1 { own.worker } else { u32::try_from(hash % own.peers).unwrap_or(0) };
-        if own.peers > 1 {
-            self.owners.push(owner);
+    }
+
+    fn push_key(&mut self, groups: &mut Groups, keys: &Packer, (row, row_hash): (usize, u64), entry: usize) {
+        self.key.clear();
+        keys.push(&mut self.key, row);
+        let hash = dictionary::hash(&self.key);
+        let owner = groups.owner(hash);
+        self.new.resize_with(groups.peers(), New::default);
+        if self.new[owner as usize].hashes.len() >= TOGETHER {
+            self.number_new(groups, owner);
         }
-        if owner == own.worker {
-            self.new.entries.push(self.numbers.len());
-            self.new.hashes.push(hash);
-            self.new.picked.push(picked);
-            self.numbers.push(at(&self.new.keys) | PENDING);
-        } else {
-            self.others.resize_with(own.peers as usize, PackedKeys::default);
-            let others = &mut self.others[owner as usize];
-            others.push(key);
-            self.numbers.push(at(others));
-            self.new.keys.pop();
-        }
+        let new = &mut self.new[owner as usize];
+        let at = u32::try_from(new.hashes.len()).unwrap_or(0);
+        new.keys.push(&self.key);
+        new.entries.push(entry);
+        new.hashes.push(hash);
+        new.row_hashes.push(row_hash);
+        self.name(entry, (owner, at | PENDING));
     }
 
     /// Gives the new entries their numbers: before rows of other keys are pushed.
-    pub(super) fn number(&mut self, own: &mut Own<'_>) {
-        let New { entries, keys, hashes, picked, numbers } = &mut self.new;
-        own.groups.numbers(keys, hashes, own.epoch, numbers);
-        for ((entry, picked), number) in entries.drain(..).zip(picked.drain(..)).zip(numbers.drain(..)) {
-            self.numbers[entry] = number;
-            if let Some(row) = picked {
-                own.groups.set_row(row, number, own.epoch);
-            }
+    pub(super) fn number(&mut self, groups: &mut Groups, keys: &Packer) {
+        self.ask(groups, keys);
+        (0..).take(self.new.len()).for_each(|owner| self.number_new(groups, owner));
+    }
+
+    fn number_new(&mut self, groups: &mut Groups, owner: u32) {
+        let mut new = std::mem::take(&mut self.new[owner as usize]);
+        groups.numbers(owner, &new.keys, &new.hashes, self.epoch, &mut new.numbers);
+        for ((entry, row_hash), number) in
+            new.entries.drain(..).zip(new.row_hashes.drain(..)).zip(new.numbers.drain(..))
+        {
+            self.name(entry, (owner, number));
+            groups.set_exact(row_hash, (owner, number), self.epoch);
         }
-        keys.clear();
-        hashes.clear();
+        new.keys.clear();
+        new.hashes.clear();
+        self.new[owner as usize] = new;
     }
 
     /// A parcel for each worker, once all entries have [numbers](Entries::number).
-    pub(super) fn parcels(self, worker: u32, peers: u64, order: (u32, u64)) -> Vec<Parcel> {
-        let Entries { owners, numbers, others, places, mut accums, sessions, stream_time, .. } = self;
+    pub(super) fn parcels(self, groups: &mut Groups, order: (u32, u64)) -> Vec<Parcel> {
+        let Entries { owners, numbers, places, mut accums, sessions, stream_time, .. } = self;
         let stream_time = stream_time.unwrap_or(i64::MIN);
-        if peers == 1 {
+        if groups.peers() == 1 {
             let groups = Names::Numbers(numbers);
             return vec![Parcel { groups, places, accums, sessions, ..Parcel::new(0, order, stream_time) }];
         }
-        let mut parcels: Vec<Parcel> = (0..peers).map(|target| Parcel::new(target, order, stream_time)).collect();
-        let own = owners.iter().zip(numbers).filter(|(owner, _)| **owner == worker).map(|(_, number)| number);
-        parcels.iter_mut().zip(others).for_each(|(parcel, keys)| parcel.groups = Names::Keys(keys));
-        if let Some(parcel) = parcels.get_mut(worker as usize) {
-            parcel.groups = Names::Numbers(own.collect());
-        }
-        for (i, owner) in owners.iter().enumerate() {
-            let parcel = &mut parcels[*owner as usize];
+        // Groups are spread evenly: a little more than each one's share.
+        let room = if numbers.is_empty() { 0 } else { numbers.len() / groups.peers() * 9 / 8 + 16 };
+        let empty = |target| {
+            let (places, accums) = (Places::with_room(room), Accums::with_room(room));
+            (Vec::with_capacity(room), Parcel { places, accums, ..Parcel::new(target, order, stream_time) })
+        };
+        let mut parcels: Vec<(Vec<u32>, Parcel)> = (0..groups.peers() as u64).map(empty).collect();
+        for (i, (owner, number)) in owners.iter().zip(numbers).enumerate() {
+            let (numbers, parcel) = &mut parcels[*owner as usize];
+            numbers.push(number);
             parcel.places.push(places.get(i));
             parcel.accums.push_taken(&mut accums, i);
             parcel.sessions.extend(sessions.get(i));
         }
-        parcels
+        let by = groups.worker();
+        let named = (0..).zip(parcels).map(|(owner, (numbers, parcel))| {
+            let groups = match owner == by {
+                true => Names::Numbers(numbers),
+                false => Names::Told { by, numbers, new: groups.untold(owner) },
+            };
+            Parcel { groups, ..parcel }
+        });
+        named.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::picked::Pickable;
+    use crate::row::{SqlType, Value, packed};
+    use arrow_array::{Array, ArrayRef, Int32Array, StringArray, UInt32Array};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    /// Rows of these numbers, as a number, as text, or as text that is picked: the keys, and each row's packed.
+    fn rows(numbers: &[u8], form: u8, texts: &ArrayRef) -> (Packer, Vec<Vec<u8>>) {
+        let text = |number: &u8| format!("{}", number / 2);
+        let (column, ty): (ArrayRef, _) = match form {
+            0 => (Arc::new(Int32Array::from_iter_values(numbers.iter().map(|n| i32::from(*n)))), SqlType::Int),
+            1 => (Arc::new(StringArray::from_iter_values(numbers.iter().map(text))), SqlType::String),
+            _ => {
+                let picks = UInt32Array::from_iter_values(numbers.iter().map(|n| u32::from(*n)));
+                (Pickable::new(Arc::clone(texts)).pick(&picks).unwrap(), SqlType::String)
+            }
+        };
+        let value = |number: &u8| match form {
+            0 => Value::Int(i32::from(*number)),
+            _ => Value::String(text(number).into()),
+        };
+        let key = |number| {
+            let mut key = Vec::new();
+            packed::push_all(&mut key, &[value(number)]);
+            key
+        };
+        (Packer::new(vec![(column, ty)]), numbers.iter().map(key).collect())
+    }
+
+    proptest! {
+        /// Workers that tell each other of groups, in epochs whose parcels go out in either order and of which each worker
+        /// keeps some: every update comes to its group, and the group stays while something is kept of it.
+        #[test]
+        fn groups_are_told_from_worker_to_worker(
+            peers in 1..4usize,
+            form in 0..3u8,
+            epochs in prop::collection::vec(
+                (any::<bool>(), 0..3u64, prop::collection::vec(prop::collection::vec(0..24u8, 0..12), 6)), 1..8),
+        ) {
+            let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..24).map(|text| format!("{}", text / 2))));
+            prop_assert_eq!(texts.len(), 24);
+            let mut workers: Vec<Groups> = (0..peers).map(|worker| Groups::new(worker, peers)).collect();
+            // By worker: epoch, number and key of what is kept.
+            let mut kept: Vec<Vec<(u64, u32, Vec<u8>)>> = vec![Vec::new(); peers];
+            for (turn, (backwards, lag, batches)) in (0..).zip(&epochs) {
+                let open = [2 * turn, 2 * turn + 1];
+                let mut arrived = vec![Vec::new(); peers];
+                for (worker, groups) in workers.iter_mut().enumerate() {
+                    let mut made: Vec<(u64, Entries, Vec<Vec<u8>>)> = Vec::new();
+                    for (i, epoch) in open.into_iter().enumerate() {
+                        let (keys, packed) = rows(&batches[2 * worker + i], form, &texts);
+                        let (mut entries, hashes) = (Entries::new(epoch, 0), keys.hashes(packed.len()));
+                        groups.turn_to(&keys, epoch);
+                        for (row, hash) in hashes.into_iter().enumerate() {
+                            entries.push(groups, &keys, (row, hash), Place::default(), Accum::empty(&[]));
+                            for entry in (0..=row).filter(|_| keys.exact().is_none()) {
+                                prop_assert_eq!(entries.is_of(entry, groups, &keys, row), packed[entry] == packed[row]);
+                            }
+                        }
+                        entries.number(groups, &keys);
+                        made.push((epoch, entries, packed));
+                    }
+                    if *backwards {
+                        made.reverse();
+                    }
+                    for (epoch, entries, packed) in made {
+                        for parcel in entries.parcels(groups, (0, 0)) {
+                            let to = parcel.target;
+                            let keys = packed.iter().filter(|key| owner(key, peers as u64) == to).cloned().collect();
+                            arrived[to as usize].push((epoch, parcel, keys));
+                        }
+                    }
+                }
+                for ((groups, arrived), kept) in workers.iter_mut().zip(arrived).zip(&mut kept) {
+                    for (epoch, mut parcel, keys) in arrived {
+                        let keys: Vec<Vec<u8>> = keys;
+                        parcel.arrive(groups, epoch);
+                        let Names::Numbers(numbers) = parcel.groups else { panic!("a group has no number") };
+                        prop_assert_eq!(numbers.len(), keys.len());
+                        kept.extend(numbers.into_iter().zip(keys).map(|(number, key)| (epoch, number, key)));
+                    }
+                    let before = (2 * turn + 1).saturating_sub(2 * lag);
+                    groups.forget(before);
+                    kept.retain(|(epoch, ..)| *epoch >= before);
+                    for (_, number, key) in kept {
+                        prop_assert_eq!(groups.own().key(*number), key.as_slice());
+                        prop_assert_eq!(groups.own().find(key), Some(*number));
+                    }
+                }
+            }
+        }
     }
 }

@@ -293,23 +293,6 @@ impl Packer {
         self.exact.as_ref()
     }
 
-    /// Where the key is one [picked](super::picked) column, the number that a row is picked by. The row has no null.
-    #[inline]
-    pub fn picked(&self, row: usize) -> Option<u32> {
-        match self.columns.as_slice() {
-            [PackedColumn { cells: Cells::Picked(numbers, _), .. }] => numbers.get(row).copied(),
-            _ => None,
-        }
-    }
-
-    /// How many rows that column is picked from.
-    pub fn picked_from(&self) -> Option<usize> {
-        match self.columns.as_slice() {
-            [PackedColumn { cells: Cells::Picked(_, values), .. }] => Some(values.len()),
-            _ => None,
-        }
-    }
-
     /// A hash of each row. Equal rows have equal hashes, as long as they were picked from the same columns by the same numbers;
     /// it is cheap, and only good enough for a cache.
     pub fn hashes(&self, rows: usize) -> Vec<u64> {
@@ -413,7 +396,6 @@ mod tests {
             let (by_number, plain) = (key(&picked), key(&flat));
             let near = alone || values.len() <= rows.len();
             prop_assert_eq!((by_number.exact().is_some(), plain.exact()), (near, None));
-            prop_assert_eq!(by_number.picked_from(), alone.then_some(values.len()));
             let hashes = by_number.hashes(rows.len());
             let number = |row: usize| numbers.is_valid(row).then(|| (numbers.value(row), (!alone).then_some(rows[row].1)));
             for a in 0..rows.len() {

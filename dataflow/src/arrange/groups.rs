@@ -1,0 +1,162 @@
+//! The groups of a table, wherever they are kept.
+//!
+//! A worker has numbers for the groups that it keeps, and others for those that it meets and another worker keeps: it tells
+//! that worker the key once, and the number from then on. Either worker forgets a number alone when it needs it no more; a
+//! number that is given anew is told with its new key, and until then the group stays where it is kept.
+
+use super::Dictionary;
+use super::dictionary::{hash, owner};
+use super::exact::Exact;
+use super::keys::{KeyList, PackedKeys};
+use crate::row::packer::Packer;
+
+/// See the module's head.
+pub struct Groups {
+    worker: u32,
+    /// One a worker: what it keeps. This one's own among them.
+    kept: Vec<Dictionary>,
+    /// The own groups that each worker calls by its numbers.
+    told: Vec<Vec<u32>>,
+    /// Groups by the hashes of their rows: see [`Groups::code`].
+    exact: Exact,
+    found: Vec<Option<u32>>,
+}
+
+/// A group: the worker that keeps it, and the number that it has for that worker here.
+pub type Group = (u32, u32);
+
+/// No group of the worker that told it has this number.
+const NONE: u32 = u32::MAX;
+
+impl Groups {
+    /// Those of this worker of so many.
+    pub fn new(worker: usize, peers: usize) -> Self {
+        let kept = |kept_by| if kept_by == worker { Dictionary::default() } else { Dictionary::noting() };
+        Groups {
+            worker: u32::try_from(worker).unwrap_or(0),
+            kept: (0..peers).map(kept).collect(),
+            told: vec![Vec::new(); peers],
+            exact: Exact::default(),
+            found: Vec::new(),
+        }
+    }
+
+    /// The number of workers.
+    #[inline]
+    pub fn peers(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// This worker.
+    #[inline]
+    pub fn worker(&self) -> u32 {
+        self.worker
+    }
+
+    /// The groups that this worker keeps.
+    pub fn own(&self) -> &Dictionary {
+        &self.kept[self.worker as usize]
+    }
+
+    /// The groups that this worker keeps.
+    pub fn own_mut(&mut self) -> &mut Dictionary {
+        &mut self.kept[self.worker as usize]
+    }
+
+    /// The worker that keeps a group whose key has this [`hash`].
+    #[inline]
+    pub fn owner(&self, hash: u64) -> u32 {
+        owner(hash, self.kept.len() as u64) as u32
+    }
+
+    /// The packed key of a group.
+    #[inline]
+    pub fn key(&self, (owner, number): Group) -> &[u8] {
+        self.kept[owner as usize].key(number)
+    }
+
+    /// [`Dictionary::numbers`] of groups that this worker keeps.
+    pub fn numbers(&mut self, owner: u32, keys: &PackedKeys, hashes: &[u64], epoch: u64, out: &mut Vec<u32>) {
+        self.kept[owner as usize].numbers(keys, hashes, epoch, out);
+    }
+
+    /// Is asked for rows of these keys from now on, in an epoch.
+    pub fn turn_to(&mut self, keys: &Packer, epoch: u64) {
+        if !self.exact.is_for(keys, epoch) {
+            self.keep_exact();
+            self.exact = Exact::new(keys, epoch);
+        }
+    }
+
+    /// Shows the groups of rows with these [exact](Packer::exact) hashes, in an epoch, in their order: those that were
+    /// [set](Groups::set_exact).
+    pub fn of_exact(&mut self, hashes: &[u64], epoch: u64, mut each: impl FnMut(Option<Group>)) {
+        let bits = self.owner_bits();
+        self.exact.get(hashes, epoch, &mut self.found);
+        self.found.drain(..).for_each(|code| each(code.map(|code| (code & ((1 << bits) - 1), code >> bits))));
+    }
+
+    /// From now on rows with this hash, if it is exact, are of this group, which has its number in this epoch.
+    pub fn set_exact(&mut self, hash: u64, group: Group, epoch: u64) {
+        if let Some(code) = self.code(group) {
+            self.exact.set(hash, code, epoch);
+        }
+    }
+
+    /// A group as one number, where 32 bits are enough.
+    fn code(&self, (owner, number): Group) -> Option<u32> {
+        u32::try_from(u64::from(number) << self.owner_bits() | u64::from(owner)).ok()
+    }
+
+    fn owner_bits(&self) -> u32 {
+        usize::BITS - (self.kept.len() - 1).leading_zeros()
+    }
+
+    /// The numbers that were given since they were told last to the worker that keeps the groups, with the groups' keys.
+    pub fn untold(&mut self, owner: u32) -> (Vec<u32>, PackedKeys) {
+        let kept = &mut self.kept[owner as usize];
+        let numbers = kept.given();
+        let mut keys = PackedKeys::default();
+        numbers.iter().for_each(|number| keys.push(kept.key(*number)));
+        (numbers, keys)
+    }
+
+    /// Is told in an epoch by another worker of own groups: makes of the numbers which that worker has for them those that they
+    /// have here. `new`: what that worker had [untold](Groups::untold).
+    pub fn told(&mut self, by: u32, (numbers, keys): (Vec<u32>, PackedKeys), epoch: u64, called: &mut [u32]) {
+        let (own, told) = (&mut self.kept[self.worker as usize], &mut self.told[by as usize]);
+        let hashes: Vec<u64> = keys.iter().map(hash).collect();
+        let mut here = Vec::with_capacity(hashes.len());
+        own.numbers(&keys, &hashes, epoch, &mut here);
+        for (number, here) in numbers.into_iter().zip(here) {
+            if told.len() <= number as usize {
+                told.resize(number as usize + 1, NONE);
+            }
+            let before = std::mem::replace(&mut told[number as usize], here);
+            // What came under its number may not have been put in yet.
+            if before != NONE {
+                own.keep(before, epoch);
+            }
+        }
+        called.iter_mut().for_each(|number| *number = told.get(*number as usize).copied().unwrap_or(NONE));
+    }
+
+    /// Notes with the groups when they were asked for by their rows' hashes.
+    fn keep_exact(&mut self) {
+        let bits = self.owner_bits();
+        for (code, used) in self.exact.groups() {
+            self.kept[(code & ((1 << bits) - 1)) as usize].keep(code >> bits, used);
+        }
+    }
+
+    /// Forgets the groups that nobody asked for from this epoch on, and that no other worker has a number for.
+    pub fn forget(&mut self, before: u64) {
+        self.keep_exact();
+        let own = &mut self.kept[self.worker as usize];
+        self.told.iter().flatten().filter(|number| **number != NONE).for_each(|number| own.keep(*number, before));
+        let forgot = self.kept.iter_mut().fold(false, |forgot, kept| kept.forget(before) | forgot);
+        if forgot {
+            self.exact.forget(before);
+        }
+    }
+}
