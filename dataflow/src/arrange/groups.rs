@@ -6,9 +6,9 @@
 
 use super::Dictionary;
 use super::dictionary::{hash, owner};
-use super::exact::Exact;
+use super::exact::{Exact, Word};
 use super::keys::{KeyList, PackedKeys};
-use crate::row::packer::Packer;
+use crate::row::packer::{Apart, Packer, Short};
 
 /// See the module's head.
 pub struct Groups {
@@ -17,9 +17,14 @@ pub struct Groups {
     kept: Vec<Dictionary>,
     /// The own groups that each worker calls by its numbers.
     told: Vec<Vec<u32>>,
-    /// Groups by the hashes of their rows: see [`Groups::code`].
-    exact: Exact,
-    found: Vec<Option<u32>>,
+    known: Known,
+}
+
+/// Groups by what tells their rows apart, as [codes](Groups::code).
+enum Known {
+    Nothing,
+    Words(Exact<u64>),
+    Shorts(Exact<Short>),
 }
 
 /// A group: the worker that keeps it, and the number that it has for that worker here.
@@ -36,8 +41,7 @@ impl Groups {
             worker: u32::try_from(worker).unwrap_or(0),
             kept: (0..peers).map(kept).collect(),
             told: vec![Vec::new(); peers],
-            exact: Exact::default(),
-            found: Vec::new(),
+            known: Known::Nothing,
         }
     }
 
@@ -82,24 +86,45 @@ impl Groups {
 
     /// Is asked for rows of these keys from now on, in an epoch.
     pub fn turn_to(&mut self, keys: &Packer, epoch: u64) {
-        if !self.exact.is_for(keys, epoch) {
-            self.keep_exact();
-            self.exact = Exact::new(keys, epoch);
+        let Some((basis, apart)) = keys.basis().zip(keys.apart()) else { return };
+        let is_for = match (&self.known, apart) {
+            (Known::Words(exact), Apart::Words(_)) => exact.is_for(basis, epoch),
+            (Known::Shorts(exact), Apart::Shorts(_)) => exact.is_for(basis, epoch),
+            _ => false,
+        };
+        if !is_for {
+            self.keep_known();
+            self.known = match apart {
+                Apart::Words(_) => Known::Words(Exact::new(basis.clone(), epoch)),
+                Apart::Shorts(_) => Known::Shorts(Exact::new(basis.clone(), epoch)),
+            };
         }
     }
 
-    /// Shows the groups of rows with these [exact](Packer::exact) hashes, in an epoch, in their order: those that were
-    /// [set](Groups::set_exact).
-    pub fn of_exact(&mut self, hashes: &[u64], epoch: u64, mut each: impl FnMut(Option<Group>)) {
+    /// Appends the groups of some rows of the keys that it was [turned to](Groups::turn_to), in an epoch, to `out`: those that
+    /// were [set](Groups::set_known).
+    pub fn known(&mut self, keys: &Packer, rows: &[usize], epoch: u64, out: &mut Vec<Option<Group>>) {
+        fn get<W: Word>(exact: &mut Exact<W>, words: &[W], rows: &[usize], epoch: u64) -> Vec<Option<u32>> {
+            let (words, mut codes): (Vec<W>, _) = (rows.iter().map(|row| words[*row]).collect(), Vec::new());
+            exact.get(&words, epoch, &mut codes);
+            codes
+        }
         let bits = self.owner_bits();
-        self.exact.get(hashes, epoch, &mut self.found);
-        self.found.drain(..).for_each(|code| each(code.map(|code| (code & ((1 << bits) - 1), code >> bits))));
+        let codes = match (&mut self.known, keys.apart()) {
+            (Known::Words(exact), Some(Apart::Words(words))) => get(exact, words, rows, epoch),
+            (Known::Shorts(exact), Some(Apart::Shorts(shorts))) => get(exact, shorts, rows, epoch),
+            _ => vec![None; rows.len()],
+        };
+        out.extend(codes.into_iter().map(|code| code.map(|code| (code & ((1 << bits) - 1), code >> bits))));
     }
 
-    /// From now on rows with this hash, if it is exact, are of this group, which has its number in this epoch.
-    pub fn set_exact(&mut self, hash: u64, group: Group, epoch: u64) {
-        if let Some(code) = self.code(group) {
-            self.exact.set(hash, code, epoch);
+    /// From now on rows that cannot be told from this one are of this group, which has its number in this epoch.
+    pub fn set_known(&mut self, keys: &Packer, row: usize, group: Group, epoch: u64) {
+        let Some(code) = self.code(group) else { return };
+        match (&mut self.known, keys.apart()) {
+            (Known::Words(exact), Some(Apart::Words(words))) => exact.set(words[row], code, epoch),
+            (Known::Shorts(exact), Some(Apart::Shorts(shorts))) => exact.set(shorts[row], code, epoch),
+            _ => {}
         }
     }
 
@@ -141,22 +166,29 @@ impl Groups {
         called.iter_mut().for_each(|number| *number = told.get(*number as usize).copied().unwrap_or(NONE));
     }
 
-    /// Notes with the groups when they were asked for by their rows' hashes.
-    fn keep_exact(&mut self) {
+    /// Notes with the groups when they were asked for by what tells their rows apart.
+    fn keep_known(&mut self) {
         let bits = self.owner_bits();
-        for (code, used) in self.exact.groups() {
+        let keep = |(code, used): (u32, u64)| {
             self.kept[(code & ((1 << bits) - 1)) as usize].keep(code >> bits, used);
+        };
+        match &self.known {
+            Known::Nothing => {}
+            Known::Words(exact) => exact.groups().for_each(keep),
+            Known::Shorts(exact) => exact.groups().for_each(keep),
         }
     }
 
     /// Forgets the groups that nobody asked for from this epoch on, and that no other worker has a number for.
     pub fn forget(&mut self, before: u64) {
-        self.keep_exact();
+        self.keep_known();
         let own = &mut self.kept[self.worker as usize];
         self.told.iter().flatten().filter(|number| **number != NONE).for_each(|number| own.keep(*number, before));
         let forgot = self.kept.iter_mut().fold(false, |forgot, kept| kept.forget(before) | forgot);
-        if forgot {
-            self.exact.forget(before);
+        match &mut self.known {
+            Known::Words(exact) if forgot => exact.forget(before),
+            Known::Shorts(exact) if forgot => exact.forget(before),
+            _ => {}
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::arrange::{Accum, Groups, Part, Place, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
-use crate::row::packer::{Basis, Packer};
+use crate::row::packer::{Apart, Basis, Packer};
 use crate::row::{Batch, Origin};
 use crate::time::WindowSpec;
 use arrow_array::ArrayRef;
@@ -70,7 +70,7 @@ impl Prepared {
         let input = steps::input(batch);
         let columns: Vec<(ArrayRef, crate::row::SqlType)> =
             grouping.group.iter().map(|g| (g.expr.eval_picked(&input, errors), g.expr.ty().clone())).collect();
-        let keys = Packer::new(columns);
+        let keys = Packer::grouping(columns);
         let args = grouping
             .calls
             .iter()
@@ -182,10 +182,10 @@ impl Cache {
     /// Is asked for rows of these keys, and knows entries of this epoch from now on.
     fn turn_to(&mut self, epoch: u64, keys: &Packer) {
         self.slots.resize(1 << SLOT_BITS, Slot::default());
-        if epoch != self.epoch || self.basis.as_ref() != keys.exact() {
+        if epoch != self.epoch || self.basis.as_ref() != keys.basis() {
             self.forget();
             self.epoch = epoch;
-            self.basis = keys.exact().cloned();
+            self.basis = keys.basis().cloned();
         }
     }
 }
@@ -327,11 +327,10 @@ impl Combiner {
         self.cache.turn_to(epoch, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
         numbered.turn_to(&prepared.keys, epoch);
-        let (mut stream_time, exact) = (before, prepared.keys.exact().is_some());
+        let (mut stream_time, exact) = (before, matches!(prepared.keys.apart(), Some(Apart::Words(_))));
         for row in prepared.rows() {
             let time = prepared.times[row];
-            let row_hash = prepared.hashes[row];
-            let mut hash = row_hash;
+            let mut hash = prepared.hashes[row];
             let mut place = Place::default();
             let mut number = 0;
             if let Some(hops) = &self.hops {
@@ -358,7 +357,7 @@ impl Combiner {
             let same_place = |entry| groups.place(entry) == place;
             let same_group = |entry| exact || groups.is_of(entry, numbered, &prepared.keys, row);
             let entry = self.cache.get(hash, number, same_place, same_group).unwrap_or_else(|| {
-                let entry = groups.push(numbered, &prepared.keys, (row, row_hash), place, self.empty.clone());
+                let entry = groups.push(numbered, &prepared.keys, row, place, self.empty.clone());
                 self.cache.set(hash, number, entry);
                 entry
             });
@@ -405,7 +404,7 @@ impl Combiner {
         self.cache.turn_to(0, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
         numbered.turn_to(&prepared.keys, epoch);
-        let (mut stream_time, exact) = (before, prepared.keys.exact().is_some());
+        let (mut stream_time, exact) = (before, matches!(prepared.keys.apart(), Some(Apart::Words(_))));
         for row in prepared.rows() {
             let time = prepared.times[row];
             stream_time = stream_time.max(time);
@@ -418,7 +417,7 @@ impl Combiner {
                 safe && close == i64::MIN && time.saturating_add(gap) >= start && time.saturating_sub(gap) <= end
             });
             let entry = found.unwrap_or_else(|| {
-                let entry = groups.push(numbered, &prepared.keys, (row, hash), Place::default(), self.empty.clone());
+                let entry = groups.push(numbered, &prepared.keys, row, Place::default(), self.empty.clone());
                 groups.sessions.push((time, if safe { i64::MIN } else { close }));
                 self.cache.set(hash, 0, entry);
                 entry

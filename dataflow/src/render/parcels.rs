@@ -3,8 +3,9 @@
 //! Groups are numbered at once, so that their keys are not copied; to another worker a group is told by the number that it
 //! has here, and with its key only the first time ([`Groups`]). They are looked up some hundred at a time.
 
+use crate::arrange::groups::Group;
 use crate::arrange::{Accum, Accums, Groups, KeyList, PackedKeys, Place, Places, dictionary};
-use crate::row::packer::Packer;
+use crate::row::packer::{Apart, Packer, Short};
 use serde::{Deserialize, Serialize};
 
 /// Partial accumulators for one worker, in the order in which they were first touched.
@@ -84,6 +85,8 @@ pub(super) struct Entries {
     /// [`PENDING`] set.
     numbers: Vec<u32>,
     asked: Asked,
+    /// Of each entry, as far as rows of short keys were pushed.
+    shorts: Vec<Short>,
     /// By owner.
     new: Vec<New>,
     /// Room for a key.
@@ -97,11 +100,12 @@ pub(super) struct Entries {
     pub(super) stream_time: Option<i64>,
 }
 
-/// Entries whose groups may be known by the [exact](Packer::exact) hashes of their rows.
+/// Entries whose groups may be known by what [tells their rows apart](Packer::apart).
 #[derive(Default)]
 struct Asked {
-    entries: Vec<(usize, usize)>,
-    row_hashes: Vec<u64>,
+    entries: Vec<usize>,
+    rows: Vec<usize>,
+    found: Vec<Option<Group>>,
 }
 
 /// Entries whose groups have no numbers yet.
@@ -110,8 +114,7 @@ struct New {
     entries: Vec<usize>,
     keys: PackedKeys,
     hashes: Vec<u64>,
-    /// What their rows were told apart by.
-    row_hashes: Vec<u64>,
+    rows: Vec<usize>,
     numbers: Vec<u32>,
 }
 
@@ -139,9 +142,13 @@ impl Entries {
         self.places.get(entry)
     }
 
-    /// Whether an entry is of this row's group. They have no [exact](Packer::exact) hashes.
+    /// Whether an entry is of this row's group, where their hashes do not say so. The entry's row had keys of the same
+    /// [basis](Packer::basis).
     #[inline]
     pub(super) fn is_of(&self, entry: usize, groups: &Groups, keys: &Packer, row: usize) -> bool {
+        if let Some(Apart::Shorts(shorts)) = keys.apart() {
+            return self.shorts[entry] == shorts[row];
+        }
         let (owner, number) = (self.owners.get(entry).copied().unwrap_or(0), self.numbers[entry]);
         let key = match number & PENDING {
             0 => groups.key((owner, number)),
@@ -150,28 +157,25 @@ impl Entries {
         keys.matches(row, key)
     }
 
-    /// A new entry for this place in the group of a row with this [hash](Packer::hashes).
-    pub(super) fn push(
-        &mut self,
-        groups: &mut Groups,
-        keys: &Packer,
-        (row, row_hash): (usize, u64),
-        place: Place,
-        accum: Accum,
-    ) -> usize {
+    /// A new entry for this place in a row's group.
+    pub(super) fn push(&mut self, groups: &mut Groups, keys: &Packer, row: usize, place: Place, accum: Accum) -> usize {
         let entry = self.numbers.len();
         self.numbers.push(PENDING);
         if groups.peers() > 1 {
             self.owners.push(0);
         }
-        if keys.exact().is_some() {
-            self.asked.entries.push((entry, row));
-            self.asked.row_hashes.push(row_hash);
-            if self.asked.entries.len() >= TOGETHER {
+        if let Some(apart) = keys.apart() {
+            if let Apart::Shorts(shorts) = apart {
+                self.shorts.resize(entry, Short::default());
+                self.shorts.push(shorts[row]);
+            }
+            self.asked.entries.push(entry);
+            self.asked.rows.push(row);
+            if self.asked.rows.len() >= TOGETHER {
                 self.ask(groups, keys);
             }
         } else {
-            self.push_key(groups, keys, (row, row_hash), entry);
+            self.push_key(groups, keys, row, entry);
         }
         self.places.push(place);
         self.accums.push(accum);
@@ -179,60 +183,55 @@ impl Entries {
     }
 
     fn ask(&mut self, groups: &mut Groups, keys: &Packer) {
-        let Asked { mut entries, mut row_hashes } = std::mem::take(&mut self.asked);
-        let mut unknown = Vec::new();
-        let mut asked = entries.drain(..).zip(&row_hashes);
-        groups.of_exact(&row_hashes, self.epoch, |group| match (asked.next(), group) {
-            (Some(((entry, _), _)), Some(group)) => self.name(entry, group),
-            (Some(asked), None) => unknown.push(asked),
-            (None, _) => {}
-        });
-        drop(asked);
-        unknown.drain(..).for_each(|((entry, row), hash)| self.push_key(groups, keys, (row, *hash), entry));
-        row_hashes.clear();
-        self.asked = Asked { entries, row_hashes };
+        let Asked { mut entries, mut rows, mut found } = std::mem::take(&mut self.asked);
+        groups.known(keys, &rows, self.epoch, &mut found);
+        for ((entry, row), group) in entries.drain(..).zip(rows.drain(..)).zip(found.drain(..)) {
+            match group {
+                Some(group) => self.name(entry, group),
+                None => self.push_key(groups, keys, row, entry),
+            }
+        }
+        self.asked = Asked { entries, rows, found };
     }
 
     /// From now on an entry is of this group.
-    fn name(&mut self, entry: usize, (owner, number): (u32, u32)) {
+    fn name(&mut self, entry: usize, (owner, number): Group) {
         self.numbers[entry] = number;
         if let Some(of_entry) = self.owners.get_mut(entry) {
             *of_entry = owner;
         }
     }
 
-    fn push_key(&mut self, groups: &mut Groups, keys: &Packer, (row, row_hash): (usize, u64), entry: usize) {
+    fn push_key(&mut self, groups: &mut Groups, keys: &Packer, row: usize, entry: usize) {
         self.key.clear();
         keys.push(&mut self.key, row);
         let hash = dictionary::hash(&self.key);
         let owner = groups.owner(hash);
         self.new.resize_with(groups.peers(), New::default);
         if self.new[owner as usize].hashes.len() >= TOGETHER {
-            self.number_new(groups, owner);
+            self.number_new(groups, keys, owner);
         }
         let new = &mut self.new[owner as usize];
         let at = u32::try_from(new.hashes.len()).unwrap_or(0);
         new.keys.push(&self.key);
         new.entries.push(entry);
         new.hashes.push(hash);
-        new.row_hashes.push(row_hash);
+        new.rows.push(row);
         self.name(entry, (owner, at | PENDING));
     }
 
     /// Gives the new entries their numbers: before rows of other keys are pushed.
     pub(super) fn number(&mut self, groups: &mut Groups, keys: &Packer) {
         self.ask(groups, keys);
-        (0..).take(self.new.len()).for_each(|owner| self.number_new(groups, owner));
+        (0..).take(self.new.len()).for_each(|owner| self.number_new(groups, keys, owner));
     }
 
-    fn number_new(&mut self, groups: &mut Groups, owner: u32) {
+    fn number_new(&mut self, groups: &mut Groups, keys: &Packer, owner: u32) {
         let mut new = std::mem::take(&mut self.new[owner as usize]);
         groups.numbers(owner, &new.keys, &new.hashes, self.epoch, &mut new.numbers);
-        for ((entry, row_hash), number) in
-            new.entries.drain(..).zip(new.row_hashes.drain(..)).zip(new.numbers.drain(..))
-        {
+        for ((entry, row), number) in new.entries.drain(..).zip(new.rows.drain(..)).zip(new.numbers.drain(..)) {
             self.name(entry, (owner, number));
-            groups.set_exact(row_hash, (owner, number), self.epoch);
+            groups.set_known(keys, row, (owner, number), self.epoch);
         }
         new.keys.clear();
         new.hashes.clear();
@@ -282,12 +281,14 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::Arc;
 
-    /// Rows of these numbers, as a number, as text, or as text that is picked: the keys, and each row's packed.
+    /// Rows of these numbers, as a number, as short or long text, or as text that is picked: the keys, and each row's packed.
     fn rows(numbers: &[u8], form: u8, texts: &ArrayRef) -> (Packer, Vec<Vec<u8>>) {
-        let text = |number: &u8| format!("{}", number / 2);
+        // Long ones now and then.
+        let long = if form == 2 && numbers.len() % 2 == 0 { 30 } else { 1 };
+        let text = |number: &u8| format!("{:0long$}", number / 2);
         let (column, ty): (ArrayRef, _) = match form {
             0 => (Arc::new(Int32Array::from_iter_values(numbers.iter().map(|n| i32::from(*n)))), SqlType::Int),
-            1 => (Arc::new(StringArray::from_iter_values(numbers.iter().map(text))), SqlType::String),
+            1 | 2 => (Arc::new(StringArray::from_iter_values(numbers.iter().map(text))), SqlType::String),
             _ => {
                 let picks = UInt32Array::from_iter_values(numbers.iter().map(|n| u32::from(*n)));
                 (Pickable::new(Arc::clone(texts)).pick(&picks).unwrap(), SqlType::String)
@@ -302,7 +303,7 @@ mod tests {
             packed::push_all(&mut key, &[value(number)]);
             key
         };
-        (Packer::new(vec![(column, ty)]), numbers.iter().map(key).collect())
+        (Packer::grouping(vec![(column, ty)]), numbers.iter().map(key).collect())
     }
 
     proptest! {
@@ -311,7 +312,7 @@ mod tests {
         #[test]
         fn groups_are_told_from_worker_to_worker(
             peers in 1..4usize,
-            form in 0..3u8,
+            form in 0..4u8,
             epochs in prop::collection::vec(
                 (any::<bool>(), 0..3u64, prop::collection::vec(prop::collection::vec(0..24u8, 0..12), 6)), 1..8),
         ) {
@@ -327,11 +328,12 @@ mod tests {
                     let mut made: Vec<(u64, Entries, Vec<Vec<u8>>)> = Vec::new();
                     for (i, epoch) in open.into_iter().enumerate() {
                         let (keys, packed) = rows(&batches[2 * worker + i], form, &texts);
-                        let (mut entries, hashes) = (Entries::new(epoch, 0), keys.hashes(packed.len()));
+                        let mut entries = Entries::new(epoch, 0);
                         groups.turn_to(&keys, epoch);
-                        for (row, hash) in hashes.into_iter().enumerate() {
-                            entries.push(groups, &keys, (row, hash), Place::default(), Accum::empty(&[]));
-                            for entry in (0..=row).filter(|_| keys.exact().is_none()) {
+                        for row in 0..packed.len() {
+                            entries.push(groups, &keys, row, Place::default(), Accum::empty(&[]));
+                            let by_hash = matches!(keys.apart(), Some(Apart::Words(_)));
+                            for entry in (0..=row).filter(|_| !by_hash) {
                                 prop_assert_eq!(entries.is_of(entry, groups, &keys, row), packed[entry] == packed[row]);
                             }
                         }

@@ -2,25 +2,36 @@
 //!
 //! What a grouping does with each row: a cheap hash, to find the row's group in a small cache; a comparison of the row
 //! with a key that is packed already; and only where that fails, its own packed bytes. The columns' types are
-//! resolved once for a batch.
+//! resolved once for a batch. Rows whose cells fit into some words are told apart by these, without their keys ([`Apart`]).
 
 use super::SqlType;
 use super::packed::{self, NULL, VALUE, cell, push_text};
 use super::picked;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, StringArray};
+use arrow_array::{Array, ArrayRef, StringArray, UInt32Array};
 use arrow_buffer::{NullBuffer, ScalarBuffer};
+use arrow_select::take::take;
 
 /// Columns whose rows can be appended to a buffer as packed bytes.
 pub struct Packer {
     columns: Vec<PackedColumn>,
     nullable: bool,
-    /// See [`Packer::exact`].
-    exact: Option<Basis>,
+    apart: Option<(Basis, Apart)>,
 }
 
-/// The columns that a packer's exact hashes tell the rows of. Hashes of two packers can be compared if these are the same.
+/// A row's cells in three words: fixed ones and at most one text.
+pub type Short = [u64; 3];
+
+/// What tells rows without a null apart, as long as they have one [`Basis`].
+pub enum Apart {
+    /// Their cells in one word; their hashes do as well.
+    Words(Vec<u64>),
+    /// Their cells in some words.
+    Shorts(Vec<Short>),
+}
+
+/// The columns that rows were picked from. What tells rows of two packers apart can be compared if these are the same.
 #[derive(Clone, Debug)]
 pub struct Basis(Vec<StringArray>);
 
@@ -123,6 +134,18 @@ impl PackedColumn {
         }
     }
 
+    /// Text that is picked from more rows than there are is copied at once, which waits for memory less than row by row.
+    fn near(self) -> Self {
+        match self.cells {
+            Cells::Picked(rows, values) if rows.len() < values.len() => {
+                let rows = UInt32Array::new(rows, self.nulls.clone());
+                let text = take(&values, &rows, None).ok().and_then(|text| text.as_string_opt().cloned());
+                PackedColumn { cells: text.map_or(Cells::Picked(rows.values().clone(), values), Cells::Text), ..self }
+            }
+            cells => PackedColumn { cells, ..self },
+        }
+    }
+
     /// So many bits tell its cells apart; `None`: their length does not say.
     fn bits(&self) -> Option<u32> {
         match self.cells {
@@ -169,6 +192,79 @@ impl PackedColumn {
             *hash = if self.is_null(row) { mix(*hash, NULL.into()) } else { of(*hash, row) };
         }
     }
+}
+
+/// What tells the rows of these columns apart: numbers and picks in one word, beside them a text that is not too long.
+fn apart(columns: &[PackedColumn], rows: usize) -> Option<(Basis, Apart)> {
+    let (mut words, mut bits, mut text) = (vec![0; rows], 0, None);
+    let (mut basis, mut picked_by) = (Vec::new(), Vec::new());
+    for column in columns {
+        match &column.cells {
+            Cells::Text(_) if text.is_some() => return None,
+            Cells::Text(values) => {
+                text = Some(values);
+                continue;
+            }
+            Cells::Picked(numbers, values) => {
+                basis.push(values.clone());
+                // Columns that are picked alike are all told by one of them.
+                if picked_by.contains(&numbers) {
+                    continue;
+                }
+                picked_by.push(numbers);
+            }
+            Cells::Int(_) | Cells::Bigint(_) | Cells::Other(..) => {}
+        }
+        bits += column.bits()?;
+        column.shift_in(&mut words);
+    }
+    if bits > u64::BITS {
+        return None;
+    }
+    let apart = match text {
+        None => Apart::Words(words),
+        Some(text) => Apart::Shorts(shorts(text, bits, words)?),
+    };
+    Some((Basis(basis), apart))
+}
+
+/// Texts from the first byte on, and so many bits of words at the end; `None` when a text is too long for that.
+fn shorts(text: &StringArray, bits: u32, words: Vec<u64>) -> Option<Vec<Short>> {
+    let (room, shift) = match bits {
+        0 => (24, 0),
+        1..=32 => (20, 32),
+        _ => (16, 0),
+    };
+    let (ends, all) = (text.value_offsets(), text.value_data());
+    if ends.windows(2).any(|ends| ends[1] - ends[0] > room) {
+        return None;
+    }
+    let short = |(ends, word): (&[i32], u64)| {
+        let (start, end) = (ends[0] as usize, ends[1] as usize);
+        // What is behind the text is cut off.
+        let mut short = match all.get(start..).and_then(<[u8]>::first_chunk::<24>) {
+            Some(bytes) => words_of(bytes, end - start),
+            None => {
+                let mut bytes = [0; 24];
+                bytes[..end - start].copy_from_slice(&all[start..end]);
+                words_of(&bytes, end - start)
+            }
+        };
+        short[2] |= word << shift;
+        short
+    };
+    Some(ends.windows(2).zip(words).map(short).collect())
+}
+
+/// The first bytes as words, zero from `length` on.
+#[inline]
+fn words_of(bytes: &[u8; 24], length: usize) -> Short {
+    let mut words = [0; 3];
+    for (i, (word, chunk)) in words.iter_mut().zip(bytes.as_chunks::<8>().0).enumerate() {
+        let used = length.saturating_sub(8 * i).min(8) as u32;
+        *word = u64::from_le_bytes(*chunk) & u64::MAX.checked_shr(u64::BITS - 8 * used).unwrap_or(0);
+    }
+    words
 }
 
 /// No zero byte is in the text of any row: it is packed as it is.
@@ -226,7 +322,7 @@ fn bigint(v: i64) -> u64 {
 
 /// Each number another one, with bits that depend on all of it.
 #[inline]
-fn spread(v: u64) -> u64 {
+pub(crate) fn spread(v: u64) -> u64 {
     let product = v.wrapping_mul(MIX);
     product ^ product >> 32
 }
@@ -235,6 +331,12 @@ fn spread(v: u64) -> u64 {
 fn mix(hash: u64, v: u64) -> u64 {
     let product = u128::from(hash ^ v ^ MIX) * u128::from(MIX);
     (product >> 64) as u64 ^ product as u64
+}
+
+/// Depends on all bits.
+#[inline]
+pub(crate) fn mix_short(short: &Short) -> u64 {
+    short.iter().fold(0, |hash, word| mix(hash, *word))
 }
 
 /// Reads a text's length and at most 32 of its bytes: its groups may share a slot of a cache, never their rows.
@@ -251,21 +353,24 @@ fn mix_text(hash: u64, text: &[u8]) -> u64 {
 }
 
 impl Packer {
-    /// Over these columns, all of one length. Where they are several, one that is picked from more rows than it has is
-    /// copied at once, which waits for memory less than row by row.
+    /// Over these columns, all of one length.
     pub fn new(columns: Vec<(ArrayRef, SqlType)>) -> Self {
-        let several = columns.len() > 1;
-        let far = |column: &ArrayRef| picked::parts(column).is_some_and(|(rows, values)| rows.len() < values.len());
-        let near = |column: ArrayRef| if several && far(&column) { picked::flat(column) } else { column };
-        let columns: Vec<PackedColumn> =
-            columns.into_iter().map(|(column, ty)| PackedColumn::new((near(column), ty))).collect();
-        let bits = columns.iter().map(PackedColumn::bits).try_fold(0, |sum, bits| Some(sum + bits?));
-        let picked = columns.iter().filter_map(|c| match &c.cells {
-            Cells::Picked(_, values) => Some(values.clone()),
-            Cells::Int(_) | Cells::Bigint(_) | Cells::Text(_) | Cells::Other(..) => None,
-        });
-        let exact = bits.filter(|bits| *bits <= u64::BITS).map(|_| Basis(picked.collect()));
-        Packer { nullable: columns.iter().any(|c| c.nulls.is_some()), exact, columns }
+        Self::of(columns.into_iter().map(PackedColumn::new).collect(), None)
+    }
+
+    /// Over these columns, to tell their rows apart.
+    pub fn grouping(columns: Vec<(ArrayRef, SqlType)>) -> Self {
+        let rows = columns.first().map_or(0, |(column, _)| column.len());
+        let columns: Vec<PackedColumn> = columns.into_iter().map(PackedColumn::new).collect();
+        let apart = apart(&columns, rows);
+        Self::of(columns, apart)
+    }
+
+    fn of(columns: Vec<PackedColumn>, apart: Option<(Basis, Apart)>) -> Self {
+        let nullable = columns.iter().any(|c| c.nulls.is_some());
+        let by_row = columns.len() > 1 && apart.is_none();
+        let columns = if by_row { columns.into_iter().map(PackedColumn::near).collect() } else { columns };
+        Packer { columns, nullable, apart }
     }
 
     /// Appends one row.
@@ -287,24 +392,30 @@ impl Packer {
         key.is_empty()
     }
 
-    /// Given where rows without a null that differ have [hashes](Packer::hashes) that differ.
+    /// What tells its rows apart, if something does.
     #[inline]
-    pub fn exact(&self) -> Option<&Basis> {
-        self.exact.as_ref()
+    pub fn apart(&self) -> Option<&Apart> {
+        self.apart.as_ref().map(|(_, apart)| apart)
     }
 
-    /// A hash of each row. Equal rows have equal hashes, as long as they were picked from the same columns by the same numbers;
-    /// it is cheap, and only good enough for a cache.
+    /// As long as this is the same, [`Packer::apart`] can be compared.
+    #[inline]
+    pub fn basis(&self) -> Option<&Basis> {
+        self.apart.as_ref().map(|(basis, _)| basis)
+    }
+
+    /// A hash of each row. Equal rows have equal hashes, as long as their [basis](Packer::basis) is the same; it is cheap, and
+    /// only good enough for a cache.
     pub fn hashes(&self, rows: usize) -> Vec<u64> {
-        let mut hashes = vec![0; rows];
-        match self.exact {
-            Some(_) => {
-                self.columns.iter().for_each(|c| c.shift_in(&mut hashes));
-                hashes.iter_mut().for_each(|hash| *hash = spread(*hash));
+        match self.apart() {
+            Some(Apart::Words(words)) => words.iter().map(|word| spread(*word)).collect(),
+            Some(Apart::Shorts(shorts)) => shorts.iter().map(mix_short).collect(),
+            None => {
+                let mut hashes = vec![0; rows];
+                self.columns.iter().for_each(|c| c.hash(&mut hashes));
+                hashes
             }
-            None => self.columns.iter().for_each(|c| c.hash(&mut hashes)),
         }
-        hashes
     }
 
     /// True when every column is null in this row.
@@ -330,7 +441,7 @@ mod tests {
     use super::*;
     use crate::row::Value;
     use crate::row::picked::Pickable;
-    use arrow_array::{Int32Array, UInt32Array};
+    use arrow_array::{Int32Array, Int64Array};
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -357,7 +468,7 @@ mod tests {
         fn rows_match_their_own_packed_bytes_only(rows in prop::collection::vec(row(), 1..8)) {
             let columns = types().into_iter().enumerate();
             let columns = columns.map(|(i, ty)| (packed::column(&ty, rows.iter().map(|r| &r[i])), ty));
-            let packer = Packer::new(columns.collect());
+            let packer = Packer::grouping(columns.collect());
             let hashes = packer.hashes(rows.len());
             for (a, left) in rows.iter().enumerate() {
                 let mut key = Vec::new();
@@ -375,39 +486,64 @@ mod tests {
             }
         }
 
-        /// Beside a number, text that is picked out of other rows is packed as if it stood in each row.
+        /// Beside a number, text that is picked out of other rows is packed as if it stood in each row. What tells rows apart
+        /// is the same where their keys are.
         #[test]
         fn picked_text_is_packed_as_its_own_is(
-            texts in prop::collection::vec(prop::option::of("[ab\\PC]{0,9}"), 1..6),
-            rows in prop::collection::vec((prop::option::of(0..6_u32), any::<i32>()), 1..12),
-            alone in any::<bool>(),
+            texts in prop::collection::vec(prop::option::of("[ab\\PC]{0,9}|[ab]{15,17}|[ab]{19,25}"), 1..6),
+            rows in prop::collection::vec((prop::option::of(0..6_u32), any::<i32>(), any::<bool>()), 1..12),
+            beside in 0..4,
         ) {
             let last = u32::try_from(texts.len()).unwrap() - 1;
-            let numbers: UInt32Array = rows.iter().map(|(at, _)| at.map(|at| at.min(last))).collect();
+            let numbers: UInt32Array = rows.iter().map(|(at, ..)| at.map(|at| at.min(last))).collect();
             let values: ArrayRef = Arc::new(StringArray::from(texts));
             let picked = Pickable::new(Arc::clone(&values)).pick(&numbers).unwrap();
             let flat = picked::flat(Arc::clone(&picked));
             prop_assert!(flat.as_string_opt::<i32>().is_some());
-            let key = |text: &ArrayRef| {
-                let number: ArrayRef = Arc::new(Int32Array::from_iter_values(rows.iter().map(|(_, number)| *number)));
-                let columns = vec![(Arc::clone(text), SqlType::String), (number, SqlType::Int)];
-                Packer::new(columns.into_iter().take(if alone { 1 } else { 2 }).collect())
+            let columns = |text: &ArrayRef| {
+                let number = rows.iter().map(|(_, number, small)| if *small { number % 2 } else { *number });
+                let number: (ArrayRef, _) = match beside {
+                    0 => return vec![(Arc::clone(text), SqlType::String)],
+                    1 => (Arc::new(Int32Array::from_iter_values(number)), SqlType::Int),
+                    2 => (Arc::new(Int64Array::from_iter_values(number.map(i64::from))), SqlType::Bigint),
+                    _ => (Arc::clone(text), SqlType::String),
+                };
+                vec![(Arc::clone(text), SqlType::String), number]
             };
-            let (by_number, plain) = (key(&picked), key(&flat));
-            let near = alone || values.len() <= rows.len();
-            prop_assert_eq!((by_number.exact().is_some(), plain.exact()), (near, None));
-            let hashes = by_number.hashes(rows.len());
-            let number = |row: usize| numbers.is_valid(row).then(|| (numbers.value(row), (!alone).then_some(rows[row].1)));
-            for a in 0..rows.len() {
-                let (mut key, mut expected) = (Vec::new(), Vec::new());
-                by_number.push(&mut key, a);
-                plain.push(&mut expected, a);
-                prop_assert_eq!(&key, &expected);
-                prop_assert_eq!(by_number.any_null(a), plain.any_null(a));
-                for b in 0..rows.len() {
-                    prop_assert_eq!(by_number.matches(b, &key), plain.matches(b, &key));
-                    if near && !by_number.any_null(a) && !by_number.any_null(b) {
-                        prop_assert_eq!(hashes[a] == hashes[b], number(a) == number(b));
+            let by_number = [Packer::grouping(columns(&picked)), Packer::new(columns(&picked))];
+            let plain = [Packer::grouping(columns(&flat)), Packer::new(columns(&flat))];
+            let long = flat.as_string::<i32>().iter().flatten().map(str::len).max().unwrap_or(0);
+            let room = [24, 20, 16, 0][beside as usize];
+            prop_assert_eq!(plain[0].apart().is_some(), beside < 3 && long <= room);
+            prop_assert_eq!(matches!(by_number[0].apart(), Some(Apart::Words(_))), beside != 2);
+            for packer in by_number.iter().chain(&plain) {
+                let hashes = packer.hashes(rows.len());
+                for a in 0..rows.len() {
+                    let (mut key, mut expected) = (Vec::new(), Vec::new());
+                    packer.push(&mut key, a);
+                    plain[1].push(&mut expected, a);
+                    prop_assert_eq!(&key, &expected);
+                    prop_assert_eq!(packer.any_null(a), plain[1].any_null(a));
+                    for b in 0..rows.len() {
+                        let same = plain[1].matches(b, &key);
+                        prop_assert_eq!(packer.matches(b, &key), same);
+                        if packer.any_null(a) || packer.any_null(b) {
+                            continue;
+                        }
+                        match packer.apart() {
+                            // Two rows of the table may hold the same text.
+                            Some(Apart::Words(words)) => {
+                                prop_assert!(same || words[a] != words[b]);
+                                prop_assert!(!same || words[a] == words[b] || numbers.value(a) != numbers.value(b));
+                                prop_assert_eq!(hashes[a] == hashes[b], words[a] == words[b]);
+                            }
+                            Some(Apart::Shorts(shorts)) => {
+                                prop_assert_eq!(shorts[a] == shorts[b], same);
+                                prop_assert!(!same || hashes[a] == hashes[b]);
+                            }
+                            // Hashes of picks are of their rows in the table.
+                            None => prop_assert!(!same || hashes[a] == hashes[b] || numbers.value(a) != numbers.value(b)),
+                        }
                     }
                 }
             }
@@ -416,8 +552,8 @@ mod tests {
         #[test]
         fn hashes_of_numbers_tell_them_apart(numbers in prop::collection::vec(prop_oneof![-3i64..3, any::<i64>()], 2..9)) {
             let values: Vec<Value> = numbers.iter().map(|n| Value::Bigint(*n)).collect();
-            let packer = Packer::new(vec![(packed::column(&SqlType::Bigint, values.iter()), SqlType::Bigint)]);
-            prop_assert!(packer.exact().is_some());
+            let packer = Packer::grouping(vec![(packed::column(&SqlType::Bigint, values.iter()), SqlType::Bigint)]);
+            prop_assert!(matches!(packer.apart(), Some(Apart::Words(_))));
             let hashes = packer.hashes(numbers.len());
             let hashed = || numbers.iter().zip(&hashes);
             for (a, hash) in hashed() {
