@@ -58,6 +58,16 @@ impl Accums {
         self.times.append(other.times);
     }
 
+    /// Those at these places, each of which comes once.
+    pub fn in_order(mut self, order: &[u32]) -> Accums {
+        let parts = if self.parts.is_empty() {
+            Vec::new()
+        } else {
+            order.iter().map(|at| self.parts.get_mut(*at as usize).and_then(Option::take)).collect()
+        };
+        Accums { rows: self.rows.in_order(order), times: self.times.in_order(order), parts }
+    }
+
     /// Appends one.
     #[inline]
     pub fn push(&mut self, accum: Accum) {
@@ -162,6 +172,10 @@ mod tests {
         let mut taken = Accums::default();
         taken.push_taken(&mut list, 1);
         assert_eq!(taken.get(0), parted);
-        assert_eq!(list.take(1), Accum { parts: None, ..parted });
+        assert_eq!(list.take(1), Accum { parts: None, ..parted.clone() });
+        let mut list = Accums::default();
+        all.iter().cloned().for_each(|accum| list.push(accum));
+        let back = list.in_order(&[3, 1, 2]);
+        assert_eq!((0..back.len()).map(|i| back.get(i)).collect::<Vec<_>>(), [all[3].clone(), parted, Accum::dead()]);
     }
 }

@@ -1,6 +1,6 @@
 //! What updates are kept under, in lists, and how it is put in order.
 
-use super::narrow::Narrow;
+use super::narrow::{Narrow, in_order};
 use super::offsets::Offsets;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -113,6 +113,11 @@ impl Places {
             return;
         }
         (0..other.len).for_each(|at| self.push(other.get(at)));
+    }
+
+    /// Those at these places of the list.
+    pub fn in_order(&self, order: &[u32]) -> Places {
+        Places { len: order.len(), at: self.at.in_order(order), marks: in_order(&self.marks, order) }
     }
 
     fn shrink(&mut self) {
@@ -388,6 +393,10 @@ mod tests {
             let (head, tail) = places.split_at(cut.min(places.len()));
             let mut all = list(head);
             all.append(list(tail));
+            let back: Vec<u32> = (0..).take(places.len()).rev().collect();
+            let back = all.in_order(&back);
+            prop_assert_eq!(back.len(), places.len());
+            prop_assert!((0..places.len()).rev().map(|at| back.get(at)).eq(places.iter().copied()));
             prop_assert_eq!((0..places.len()).map(|at| all.get(at)).collect::<Vec<_>>(), places);
         }
     }

@@ -126,6 +126,11 @@ impl Narrow {
         other.iter().for_each(|number| self.push(number));
     }
 
+    /// The numbers at these places.
+    pub fn in_order(&self, order: &[u32]) -> Narrow {
+        Narrow { base: self.base, short: in_order(&self.short, order), long: in_order(&self.long, order) }
+    }
+
     /// Gives room back that is not used, where that is much.
     pub fn shrink(&mut self) {
         if self.short.capacity() / 4 * 3 > self.short.len() {
@@ -135,6 +140,11 @@ impl Narrow {
             self.long.shrink_to_fit();
         }
     }
+}
+
+/// What is at these places of a list, nothing of an empty one. Column by column the processor waits for many of them at once.
+pub fn in_order<T: Copy>(list: &[T], order: &[u32]) -> Vec<T> {
+    if list.is_empty() { Vec::new() } else { order.iter().map(|at| list[*at as usize]).collect() }
 }
 
 #[cfg(test)]
@@ -172,7 +182,9 @@ mod tests {
                     }
                 }
             }
-            prop_assert_eq!(narrow.iter().collect::<Vec<_>>(), numbers);
+            prop_assert_eq!(narrow.iter().collect::<Vec<_>>(), numbers.clone());
+            let order: Vec<u32> = (0..).take(numbers.len()).rev().step_by(2).collect();
+            prop_assert!(narrow.in_order(&order).iter().eq(numbers.into_iter().rev().step_by(2)));
         }
     }
 }

@@ -15,6 +15,7 @@ use super::sessions::{self, Arrival, Latest};
 use super::windows::Hops;
 use super::{SharedReports, TableChange};
 use crate::arrange::keys::{ascending, by_group};
+use crate::arrange::narrow::in_order;
 use crate::arrange::{Accum, Accums, Dictionary, Groups, Key, Keys, Place, Places, Run, Store, dictionary};
 use crate::views::change::Bounds;
 use std::cell::RefCell;
@@ -253,20 +254,13 @@ impl Kept {
         (changes, late)
     }
 
-    fn apply_groups(&mut self, epoch: u64, mut updates: Updates) -> Vec<TableChange> {
+    fn apply_groups(&mut self, epoch: u64, updates: Updates) -> Vec<TableChange> {
+        let mut updates = updates.in_order(self.groups.borrow().own().end());
         let room = updates.groups.len();
-        let mut order = by_group(&updates.groups, self.groups.borrow().own().end());
-        let group = |at: &u32| updates.groups[*at as usize];
-        if matches!(self.shape.windows, Windows::Hops(_)) {
-            for same in order.chunk_by_mut(|a, b| group(a) == group(b)) {
-                same.sort_by_key(|at| updates.places.get(*at as usize));
-            }
-        }
         let mut runs: Vec<(i64, Run<Keys>)> = Vec::new();
         let mut merged: Vec<(Key, Accum)> = Vec::new();
         let mut last: Option<(Key, usize)> = None;
-        for at in order {
-            let at = at as usize;
+        for at in 0..room {
             let key = Key { group: updates.groups[at], place: updates.places.get(at) };
             if let Some((_, run)) = last.filter(|(last, _)| *last == key) {
                 runs[run].1.add_to_last(&updates.accums, at);
@@ -333,10 +327,9 @@ impl Kept {
         changes.done()
     }
 
-    fn apply_sessions(&mut self, epoch: u64, mut updates: Updates, gap: i64) -> (Vec<TableChange>, u64) {
-        let order = by_group(&updates.groups, self.groups.borrow().own().end());
-        let arrivals = order.into_iter().map(|at| {
-            let at = at as usize;
+    fn apply_sessions(&mut self, epoch: u64, updates: Updates, gap: i64) -> (Vec<TableChange>, u64) {
+        let mut updates = updates.in_order(self.groups.borrow().own().end());
+        let arrivals = (0..updates.groups.len()).map(|at| {
             let (start, close) = updates.sessions[at];
             Arrival { group: updates.groups[at], start, close, accum: updates.accums.take(at) }
         });
@@ -403,6 +396,29 @@ impl Updates {
             all.sessions.extend(parcel.sessions);
         }
         all
+    }
+
+    /// By group, all of which have numbers less than `end`, then by place; those of one place in the order in which they
+    /// stand.
+    fn in_order(self, end: usize) -> Updates {
+        let mut order = by_group(&self.groups, end);
+        let (groups, mut places) = (in_order(&self.groups, &order), self.places.in_order(&order));
+        let place = |at: &u32| self.places.get(*at as usize);
+        let mut moved = false;
+        let mut from = 0;
+        for same in groups.chunk_by(|a, b| a == b) {
+            let to = from + same.len();
+            if (from + 1..to).any(|at| places.get(at) < places.get(at - 1)) {
+                order[from..to].sort_by_key(place);
+                moved = true;
+            }
+            from = to;
+        }
+        if moved {
+            places = self.places.in_order(&order);
+        }
+        let accums = self.accums.in_order(&order);
+        Updates { groups, places, accums, sessions: in_order(&self.sessions, &order) }
     }
 }
 
