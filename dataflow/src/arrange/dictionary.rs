@@ -4,14 +4,15 @@
 //! put in order and merged by it. Numbers are dense, and are given anew when nothing is kept under them any more.
 
 use super::keys::{KeyList, PackedKeys};
+use super::slots::{Slot, Slots};
 use foldhash::quality::FixedState;
 use std::hash::BuildHasher;
 
 /// See the module's head. A worker's own: another worker has other numbers.
 #[derive(Default)]
 pub struct Dictionary {
-    /// Open addressing, each group in the first free slot from its hash's on; a quarter of them at least are free.
-    slots: Vec<Slot>,
+    /// Where each group is, by its key's hash.
+    slots: Slots<Entry>,
     /// Of each group the last epoch in which it was asked for, its number, its key's length, and its key, so that who looks
     /// for a group waits for memory twice only: for its slot and for this. Each starts at a multiple of [`UNIT`].
     records: Vec<u8>,
@@ -25,16 +26,28 @@ pub struct Dictionary {
 }
 
 #[derive(Clone, Copy)]
-struct Slot {
-    /// Of the hash; those that place the slot are others.
+struct Entry {
+    /// Of the hash.
     tag: u32,
-    /// Where the record starts, in units; [`NONE`]: the slot is free.
+    /// Where the record starts, in units; [`NONE`]: there is none.
     place: u32,
 }
 
-const NONE: u32 = u32::MAX;
+impl Slot for Entry {
+    const FREE: Self = Entry { tag: 0, place: NONE };
 
-const EMPTY: Slot = Slot { tag: 0, place: NONE };
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.place == NONE
+    }
+
+    #[inline]
+    fn tag(&self) -> u32 {
+        self.tag
+    }
+}
+
+const NONE: u32 = u32::MAX;
 
 const UNIT: usize = 8;
 
@@ -76,14 +89,13 @@ impl Dictionary {
     /// Appends the numbers of these groups, in an epoch, to `out`; who has none gets a new one. `hashes`: the [`hash`] of
     /// each key.
     pub fn numbers(&mut self, keys: &PackedKeys, hashes: &[u64], epoch: u64, out: &mut Vec<u32>) {
-        self.grow(hashes.len());
-        let mut found = [EMPTY; TOGETHER];
+        let mut found = [Entry::FREE; TOGETHER];
         let mut numbers = [NONE; TOGETHER];
         let mut at = 0;
         for hashes in hashes.chunks(TOGETHER) {
             let found = &mut found[..hashes.len()];
             for (found, &hash) in found.iter_mut().zip(hashes) {
-                *found = self.slots[self.slot(hash)];
+                *found = *self.slots.first(tag(hash));
             }
             for ((found, number), &hash) in found.iter().zip(&mut numbers).zip(hashes) {
                 *number = if found.place != NONE && found.tag == tag(hash) { self.number(found.place) } else { NONE };
@@ -97,29 +109,14 @@ impl Dictionary {
         }
     }
 
-    /// The first slot of a hash.
-    #[inline]
-    fn slot(&self, hash: u64) -> usize {
-        // The highest bits are the tag's.
-        (hash.rotate_right(16) as usize) & (self.slots.len() - 1)
-    }
-
-    /// The slot of a group, or the free one where it belongs.
-    fn find_slot(&self, hash: u64, key: &[u8]) -> usize {
-        let mut at = self.slot(hash);
-        loop {
-            let slot = self.slots[at];
-            if slot.place == NONE || slot.tag == tag(hash) && self.key_at(slot.place) == key {
-                return at;
-            }
-            at = (at + 1) & (self.slots.len() - 1);
-        }
+    fn find_entry(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        let same = |entry: &Entry| entry.tag == tag(hash) && self.key_at(entry.place) == key;
+        self.slots.find(tag(hash), same).map(|entry| entry.place)
     }
 
     fn get_or_insert(&mut self, hash: u64, key: &[u8], epoch: u64) -> u32 {
-        let slot = self.find_slot(hash, key);
-        if self.slots[slot].place != NONE {
-            return self.keep_at(self.slots[slot].place, epoch);
+        if let Some(place) = self.find_entry(hash, key) {
+            return self.keep_at(place, epoch);
         }
         let number = self.free.pop().unwrap_or_else(|| {
             self.places.push(NONE);
@@ -137,7 +134,7 @@ impl Dictionary {
         self.records.extend_from_slice(&length.to_le_bytes());
         self.records.extend_from_slice(key);
         self.records.resize(self.records.len().next_multiple_of(UNIT), 0);
-        self.slots[slot] = Slot { tag: tag(hash), place };
+        self.slots.add(Entry { tag: tag(hash), place });
         self.given.iter_mut().for_each(|given| given.push(number));
         number
     }
@@ -182,31 +179,9 @@ impl Dictionary {
         self.number(place)
     }
 
-    /// Makes room for so many more groups.
-    fn grow(&mut self, more: usize) {
-        let wanted = ((self.places.len() - self.free.len() + more) * 4).div_ceil(3).next_power_of_two();
-        if wanted > self.slots.len() {
-            self.rebuild(wanted);
-        }
-    }
-
-    fn rebuild(&mut self, slots: usize) {
-        self.slots.clear();
-        self.slots.resize(slots, EMPTY);
-        for &place in self.places.iter().filter(|&&place| place != NONE) {
-            let hash = hash(self.key_at(place));
-            let mut at = self.slot(hash);
-            while self.slots[at].place != NONE {
-                at = (at + 1) & (slots - 1);
-            }
-            self.slots[at] = Slot { tag: tag(hash), place };
-        }
-    }
-
     /// The number of a group that is there.
     pub fn find(&self, key: &[u8]) -> Option<u32> {
-        let slot = (!self.slots.is_empty()).then(|| self.slots[self.find_slot(hash(key), key)])?;
-        (slot.place != NONE).then(|| self.number(slot.place))
+        self.find_entry(hash(key), key).map(|place| self.number(place))
     }
 
     /// The numbers of the groups whose keys start like this. Looks at all of them.
@@ -259,7 +234,11 @@ impl Dictionary {
             }
             (self.records, self.dead) = (records, 0);
         }
-        self.rebuild(self.slots.len());
+        self.slots = Slots::default();
+        for place in self.places.iter().copied().filter(|place| *place != NONE) {
+            let tag = tag(hash(self.key_at(place)));
+            self.slots.add(Entry { tag, place });
+        }
         true
     }
 }

@@ -79,7 +79,7 @@ impl Groups {
         self.kept[owner as usize].key(number)
     }
 
-    /// [`Dictionary::numbers`] of groups that this worker keeps.
+    /// [`Dictionary::numbers`] of groups that one worker keeps.
     pub fn numbers(&mut self, owner: u32, keys: &PackedKeys, hashes: &[u64], epoch: u64, out: &mut Vec<u32>) {
         self.kept[owner as usize].numbers(keys, hashes, epoch, out);
     }

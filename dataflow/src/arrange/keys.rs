@@ -393,7 +393,7 @@ mod tests {
             let (head, tail) = places.split_at(cut.min(places.len()));
             let mut all = list(head);
             all.append(list(tail));
-            let back: Vec<u32> = (0..).take(places.len()).rev().collect();
+            let back: Vec<u32> = (0..u32::try_from(places.len()).unwrap()).rev().collect();
             let back = all.in_order(&back);
             prop_assert_eq!(back.len(), places.len());
             prop_assert!((0..places.len()).rev().map(|at| back.get(at)).eq(places.iter().copied()));

@@ -19,6 +19,7 @@ pub mod narrow;
 pub mod offsets;
 pub mod reader;
 pub mod run;
+pub mod slots;
 pub mod store;
 
 pub use accum::{Accum, Part};

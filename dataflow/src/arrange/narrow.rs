@@ -183,7 +183,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(narrow.iter().collect::<Vec<_>>(), numbers.clone());
-            let order: Vec<u32> = (0..).take(numbers.len()).rev().step_by(2).collect();
+            let order: Vec<u32> = (0..u32::try_from(numbers.len()).unwrap()).rev().step_by(2).collect();
             prop_assert!(narrow.in_order(&order).iter().eq(numbers.into_iter().rev().step_by(2)));
         }
     }

@@ -1,0 +1,156 @@
+//! A hash table whose slots say themselves where they belong: it grows without a look at what they stand for.
+
+/// What a table holds: a slot that is taken, or free.
+pub trait Slot: Copy {
+    /// Nothing.
+    const FREE: Self;
+    /// Whether it is [`Slot::FREE`].
+    fn is_free(&self) -> bool;
+    /// Some bits of a hash, by which it is found.
+    fn tag(&self) -> u32;
+}
+
+/// Open addressing: each slot is the first free one from its tag's on. A quarter of them at least are free.
+pub struct Slots<S> {
+    /// As many as a power of two.
+    slots: Vec<S>,
+    taken: usize,
+}
+
+impl<S: Slot> Default for Slots<S> {
+    fn default() -> Self {
+        Self::of(1)
+    }
+}
+
+impl<S: Slot> Slots<S> {
+    fn of(slots: usize) -> Self {
+        Slots { slots: vec![S::FREE; slots], taken: 0 }
+    }
+
+    /// The slot where a tag is looked for first: who looks for many lets the processor wait for all of them at once.
+    #[inline]
+    pub fn first(&self, tag: u32) -> &S {
+        &self.slots[tag as usize & (self.slots.len() - 1)]
+    }
+
+    /// The same.
+    #[inline]
+    pub fn first_mut(&mut self, tag: u32) -> &mut S {
+        let at = tag as usize & (self.slots.len() - 1);
+        &mut self.slots[at]
+    }
+
+    /// The slot of this tag that is the `same`.
+    #[inline]
+    pub fn find(&self, tag: u32, same: impl Fn(&S) -> bool) -> Option<&S> {
+        self.place(tag, same).map(|at| &self.slots[at])
+    }
+
+    /// The slot of this tag that is the `same`.
+    #[inline]
+    pub fn find_mut(&mut self, tag: u32, same: impl Fn(&S) -> bool) -> Option<&mut S> {
+        self.place(tag, same).map(|at| &mut self.slots[at])
+    }
+
+    #[inline]
+    fn place(&self, tag: u32, same: impl Fn(&S) -> bool) -> Option<usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = tag as usize & mask;
+        loop {
+            let slot = &self.slots[at];
+            if slot.is_free() {
+                return None;
+            }
+            if same(slot) {
+                return Some(at);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Puts in one that is not there.
+    pub fn add(&mut self, slot: S) {
+        if (self.taken + 1) * 4 > self.slots.len() * 3 {
+            self.rebuild(2 * self.slots.len(), |_| true);
+        }
+        self.put(slot);
+    }
+
+    /// Those that are taken.
+    pub fn iter(&self) -> impl Iterator<Item = &S> {
+        self.slots.iter().filter(|slot| !slot.is_free())
+    }
+
+    /// Keeps those that stay.
+    pub fn retain(&mut self, stays: impl Fn(&S) -> bool) {
+        let stay = self.iter().filter(|slot| stays(slot)).count();
+        self.rebuild((stay * 4 / 3 + 1).next_power_of_two(), stays);
+    }
+
+    fn rebuild(&mut self, slots: usize, stays: impl Fn(&S) -> bool) {
+        let old = std::mem::replace(self, Self::of(slots));
+        old.iter().filter(|slot| stays(slot)).for_each(|slot| self.put(*slot));
+    }
+
+    fn put(&mut self, slot: S) {
+        let mask = self.slots.len() - 1;
+        let mut at = slot.tag() as usize & mask;
+        while !self.slots[at].is_free() {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = slot;
+        self.taken += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Clone, Copy)]
+    struct Pair {
+        tag: u32,
+        key: u32,
+    }
+
+    impl Slot for Pair {
+        const FREE: Self = Pair { tag: 0, key: 0 };
+
+        fn is_free(&self) -> bool {
+            self.key == 0
+        }
+
+        fn tag(&self) -> u32 {
+            self.tag
+        }
+    }
+
+    proptest! {
+        /// Against a map, with tags that several keys share.
+        #[test]
+        fn what_is_put_in_is_found(keys in prop::collection::vec(1..200u32, 0..300), shared in 1..5u32, least in 0..200u32) {
+            let tag = |key: u32| (key / shared).wrapping_mul(0x9E37_79B9);
+            let (mut slots, mut model) = (Slots::default(), BTreeMap::new());
+            for key in keys {
+                let there = slots.find_mut(tag(key), |slot: &Pair| slot.key == key).is_some();
+                prop_assert_eq!(there, model.insert(key, ()).is_some());
+                if !there {
+                    slots.add(Pair { tag: tag(key), key });
+                }
+            }
+            for stays in [0, least] {
+                slots.retain(|slot| slot.key >= stays);
+                model.retain(|key, ()| *key >= stays);
+                let found = |key: u32| slots.find(tag(key), |slot| slot.key == key).map(|slot| slot.key);
+                (1..200).for_each(|key| assert_eq!(found(key), model.contains_key(&key).then_some(key)));
+                let mut all: Vec<u32> = slots.iter().map(|slot| slot.key).collect();
+                all.sort_unstable();
+                prop_assert!(all.into_iter().eq(model.keys().copied()));
+                prop_assert!(model.keys().any(|key| slots.first(tag(*key)).key == *key) || model.is_empty());
+            }
+        }
+    }
+}
