@@ -14,8 +14,8 @@ pub struct Dictionary {
     /// Where each group is, by its key's hash.
     slots: Slots<Entry>,
     /// Of each group the last epoch in which it was asked for, its number, its key's length, and its key, so that who looks
-    /// for a group waits for memory twice only: for its slot and for this. Each starts at a multiple of [`UNIT`].
-    records: Vec<u8>,
+    /// for a group waits for memory twice only: for its slot and for this.
+    records: Records,
     /// Bytes of records that are there no more.
     dead: usize,
     /// Where each number's record starts, in units; [`NONE`]: nothing has this number.
@@ -23,6 +23,88 @@ pub struct Dictionary {
     free: Vec<u32>,
     /// Who wants to know which numbers were given: they are added to it.
     given: Option<Vec<u32>>,
+}
+
+/// Records in pieces of memory that stay where they are: nothing is copied when there are more.
+#[derive(Default)]
+struct Records {
+    pieces: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Records {
+    /// Appends one. Where it starts, in units from the first piece's start as if each had [`PIECE`] bytes.
+    fn push(&mut self, epoch: u64, number: u32, key: &[u8]) -> u32 {
+        let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+        let bytes = (HEAD + key.len()).next_multiple_of(UNIT);
+        if self.pieces.last().is_none_or(|piece| piece.len() + bytes > PIECE) {
+            // The first one grows as it needs to. One that is too long for a piece has one of its own.
+            self.pieces.push(Vec::with_capacity(if self.pieces.is_empty() { 0 } else { bytes.max(PIECE) }));
+        }
+        let before = (self.pieces.len() - 1) * (PIECE / UNIT);
+        let Some(piece) = self.pieces.last_mut() else { return NONE };
+        let place = u32::try_from(before + piece.len() / UNIT).unwrap_or(NONE);
+        assert!(place != NONE && length != u32::MAX, "a worker's groups of a table have at most 32 GiB of keys");
+        piece.extend_from_slice(&epoch.to_le_bytes());
+        piece.extend_from_slice(&number.to_le_bytes());
+        piece.extend_from_slice(&length.to_le_bytes());
+        piece.extend_from_slice(key);
+        piece.resize(piece.len().next_multiple_of(UNIT), 0);
+        self.bytes += bytes;
+        place
+    }
+
+    /// A record, and what follows it.
+    #[inline]
+    fn at(&self, place: u32) -> &[u8] {
+        let place = place as usize;
+        &self.pieces[place / (PIECE / UNIT)][place % (PIECE / UNIT) * UNIT..]
+    }
+
+    #[inline]
+    fn at_mut(&mut self, place: u32) -> &mut [u8] {
+        let place = place as usize;
+        &mut self.pieces[place / (PIECE / UNIT)][place % (PIECE / UNIT) * UNIT..]
+    }
+
+    #[inline]
+    fn head(&self, place: u32) -> &[u8; HEAD] {
+        const NOTHING: &[u8; HEAD] = &[0; HEAD];
+        self.at(place).first_chunk().unwrap_or(NOTHING)
+    }
+
+    /// The number of the group whose record is there.
+    #[inline]
+    fn number(&self, place: u32) -> u32 {
+        let [_, _, _, _, _, _, _, _, number @ .., _, _, _, _] = *self.head(place);
+        u32::from_le_bytes(number)
+    }
+
+    #[inline]
+    fn used(&self, place: u32) -> u64 {
+        let [used @ .., _, _, _, _, _, _, _, _] = *self.head(place);
+        u64::from_le_bytes(used)
+    }
+
+    #[inline]
+    fn key(&self, place: u32) -> &[u8] {
+        let [_, _, _, _, _, _, _, _, _, _, _, _, length @ ..] = *self.head(place);
+        &self.at(place)[HEAD..HEAD + u32::from_le_bytes(length) as usize]
+    }
+
+    /// The bytes of a record.
+    fn length(&self, place: u32) -> usize {
+        (HEAD + self.key(place).len()).next_multiple_of(UNIT)
+    }
+
+    /// Something is kept under the number of this record as of an epoch.
+    #[inline]
+    fn keep(&mut self, place: u32, epoch: u64) -> u32 {
+        if epoch > self.used(place) {
+            self.at_mut(place)[..8].copy_from_slice(&epoch.to_le_bytes());
+        }
+        self.number(place)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +131,11 @@ impl Slot for Entry {
 
 const NONE: u32 = u32::MAX;
 
+/// A record starts at a multiple of so many bytes.
 const UNIT: usize = 8;
+
+/// Bytes of a piece of records.
+const PIECE: usize = 1 << 20;
 
 /// Bytes before a record's key.
 const HEAD: usize = 16;
@@ -98,102 +184,59 @@ impl Dictionary {
                 *found = *self.slots.first(tag(hash));
             }
             for ((found, number), &hash) in found.iter().zip(&mut numbers).zip(hashes) {
-                *number = if found.place != NONE && found.tag == tag(hash) { self.number(found.place) } else { NONE };
+                *number =
+                    if found.place != NONE && found.tag == tag(hash) { self.records.number(found.place) } else { NONE };
             }
             for ((found, &number), &hash) in found.iter().zip(&numbers).zip(hashes) {
                 let key = keys.get(at);
-                let known = number != NONE && self.key_at(found.place) == key;
-                out.push(if known { self.keep_at(found.place, epoch) } else { self.get_or_insert(hash, key, epoch) });
+                let known = number != NONE && self.records.key(found.place) == key;
+                out.push(if known {
+                    self.records.keep(found.place, epoch)
+                } else {
+                    self.get_or_insert(hash, key, epoch)
+                });
                 at += 1;
             }
         }
     }
 
     fn find_entry(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        let same = |entry: &Entry| entry.tag == tag(hash) && self.key_at(entry.place) == key;
+        let same = |entry: &Entry| entry.tag == tag(hash) && self.records.key(entry.place) == key;
         self.slots.find(tag(hash), same).map(|entry| entry.place)
     }
 
     fn get_or_insert(&mut self, hash: u64, key: &[u8], epoch: u64) -> u32 {
         if let Some(place) = self.find_entry(hash, key) {
-            return self.keep_at(place, epoch);
+            return self.records.keep(place, epoch);
         }
         let number = self.free.pop().unwrap_or_else(|| {
             self.places.push(NONE);
             u32::try_from(self.places.len() - 1).unwrap_or(NONE)
         });
-        let place = u32::try_from(self.records.len() / UNIT).unwrap_or(NONE);
-        let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-        assert!(
-            number != NONE && place != NONE && length != u32::MAX,
-            "a worker's groups of a table have at most 32 GiB of keys"
-        );
+        assert!(number != NONE, "a worker has at most 4 billion groups of a table");
+        let place = self.records.push(epoch, number, key);
         self.places[number as usize] = place;
-        self.records.extend_from_slice(&epoch.to_le_bytes());
-        self.records.extend_from_slice(&number.to_le_bytes());
-        self.records.extend_from_slice(&length.to_le_bytes());
-        self.records.extend_from_slice(key);
-        self.records.resize(self.records.len().next_multiple_of(UNIT), 0);
         self.slots.add(Entry { tag: tag(hash), place });
         self.given.iter_mut().for_each(|given| given.push(number));
         number
     }
 
-    #[inline]
-    fn head(&self, place: u32) -> &[u8; HEAD] {
-        const NOTHING: &[u8; HEAD] = &[0; HEAD];
-        self.records.get(place as usize * UNIT..).and_then(<[u8]>::first_chunk).unwrap_or(NOTHING)
-    }
-
-    /// The number of the group whose record is there.
-    #[inline]
-    fn number(&self, place: u32) -> u32 {
-        let [_, _, _, _, _, _, _, _, number @ .., _, _, _, _] = *self.head(place);
-        u32::from_le_bytes(number)
-    }
-
-    #[inline]
-    fn used(&self, place: u32) -> u64 {
-        let [used @ .., _, _, _, _, _, _, _, _] = *self.head(place);
-        u64::from_le_bytes(used)
-    }
-
-    #[inline]
-    fn key_at(&self, place: u32) -> &[u8] {
-        let [_, _, _, _, _, _, _, _, _, _, _, _, length @ ..] = *self.head(place);
-        let start = place as usize * UNIT + HEAD;
-        &self.records[start..start + u32::from_le_bytes(length) as usize]
-    }
-
-    /// The bytes of a record.
-    fn length(&self, place: u32) -> usize {
-        (HEAD + self.key_at(place).len()).next_multiple_of(UNIT)
-    }
-
-    /// Something is kept under the number of this record as of an epoch.
-    #[inline]
-    fn keep_at(&mut self, place: u32, epoch: u64) -> u32 {
-        if epoch > self.used(place) {
-            self.records[place as usize * UNIT..][..8].copy_from_slice(&epoch.to_le_bytes());
-        }
-        self.number(place)
-    }
-
     /// The number of a group that is there.
     pub fn find(&self, key: &[u8]) -> Option<u32> {
-        self.find_entry(hash(key), key).map(|place| self.number(place))
+        self.find_entry(hash(key), key).map(|place| self.records.number(place))
     }
 
     /// The numbers of the groups whose keys start like this. Looks at all of them.
     pub fn starting(&self, with: &[u8]) -> Vec<u32> {
-        let all = (0..).zip(&self.places).filter(|&(_, &place)| place != NONE && self.key_at(place).starts_with(with));
+        let all =
+            (0..).zip(&self.places).filter(|&(_, &place)| place != NONE && self.records.key(place).starts_with(with));
         all.map(|(number, _)| number).collect()
     }
 
     /// The packed key of a group.
     #[inline]
     pub fn key(&self, number: u32) -> &[u8] {
-        self.key_at(self.places[number as usize])
+        self.records.key(self.places[number as usize])
     }
 
     /// All numbers are less than this.
@@ -203,7 +246,7 @@ impl Dictionary {
 
     /// Something is kept under this number as of an epoch.
     pub fn keep(&mut self, number: u32, epoch: u64) {
-        self.keep_at(self.places[number as usize], epoch);
+        self.records.keep(self.places[number as usize], epoch);
     }
 
     /// Forgets the groups that nobody asked for from this epoch on. True when there were some.
@@ -211,8 +254,8 @@ impl Dictionary {
         let free = self.free.len();
         for number in (0..).take(self.places.len()) {
             let place = self.places[number as usize];
-            if place != NONE && self.used(place) < before {
-                self.dead += self.length(place);
+            if place != NONE && self.records.used(place) < before {
+                self.dead += self.records.length(place);
                 self.places[number as usize] = NONE;
                 self.free.push(number);
             }
@@ -220,23 +263,16 @@ impl Dictionary {
         if self.free.len() == free {
             return false;
         }
-        if self.dead > self.records.len() / 2 {
-            let mut records = Vec::with_capacity(self.records.len() - self.dead);
-            for number in 0..self.places.len() {
-                let place = self.places[number];
-                if place == NONE {
-                    continue;
-                }
-                let (from, length) = (place as usize * UNIT, self.length(place));
-                // Not further than where it was.
-                self.places[number] = u32::try_from(records.len() / UNIT).unwrap_or(NONE);
-                records.extend_from_slice(&self.records[from..from + length]);
+        if self.dead > self.records.bytes / 2 {
+            let old = std::mem::take(&mut self.records);
+            for (number, place) in (0..).zip(&mut self.places).filter(|(_, place)| **place != NONE) {
+                *place = self.records.push(old.used(*place), number, old.key(*place));
             }
-            (self.records, self.dead) = (records, 0);
+            self.dead = 0;
         }
         self.slots = Slots::default();
         for place in self.places.iter().copied().filter(|place| *place != NONE) {
-            let tag = tag(hash(self.key_at(place)));
+            let tag = tag(hash(self.records.key(place)));
             self.slots.add(Entry { tag, place });
         }
         true

@@ -1,4 +1,5 @@
-//! Groups by what tells their rows apart: found without their keys, and with one wait for memory.
+//! Groups by what tells their rows apart: found without their keys, and with one wait for memory. Of more groups than a
+//! table of a bearable size holds it knows some.
 
 use super::slots::{Slot, Slots};
 use crate::row::packer::{Basis, Short, mix_short, spread};
@@ -65,6 +66,9 @@ fn tag(word: &impl Word) -> u32 {
     (word.hash() >> 32) as u32
 }
 
+/// So many slots, of which three quarters are taken: to make it larger would take too long for those that wait.
+const MOST: usize = 1 << 22;
+
 /// Rows that are looked up together: the processor waits for the memory of all of them at once.
 const TOGETHER: usize = 256;
 
@@ -101,19 +105,27 @@ impl<W: Word> Exact<W> {
         }
     }
 
-    /// From now on such rows are of this group, which is asked for in this epoch.
-    pub fn set(&mut self, word: W, group: u32, epoch: u64) {
-        let Some(group) = group.checked_add(1) else { return };
+    /// From now on such rows are of this group, which is asked for in this epoch. Returns the group that is not known any
+    /// more, and the last epoch in which it was asked for.
+    #[must_use]
+    pub fn set(&mut self, word: W, group: u32, epoch: u64) -> Option<(u32, u64)> {
+        let group = group.checked_add(1)?;
         let used = self.since_first(epoch);
-        match self.slots.find_mut(tag(&word), |entry| entry.word == word) {
-            Some(entry) => *entry = Entry { word, group, used: used.max(entry.used) },
-            None => self.slots.add(Entry { word, group, used }),
+        if let Some(entry) = self.slots.find_mut(tag(&word), |entry| entry.word == word) {
+            *entry = Entry { word, group, used: used.max(entry.used) };
+            return None;
         }
+        let gone = self.slots.add_within(MOST, Entry { word, group, used })?;
+        Some(self.group(&gone))
     }
 
     /// The groups, each with the last epoch in which it was asked for.
     pub fn groups(&self) -> impl Iterator<Item = (u32, u64)> {
-        self.slots.iter().map(|entry| (entry.group - 1, self.first + u64::from(entry.used)))
+        self.slots.iter().map(|entry| self.group(entry))
+    }
+
+    fn group(&self, entry: &Entry<W>) -> (u32, u64) {
+        (entry.group - 1, self.first + u64::from(entry.used))
     }
 
     /// Forgets the groups that nobody asked for from this epoch on.

@@ -109,28 +109,36 @@ impl Groups {
             exact.get(&words, epoch, &mut codes);
             codes
         }
-        let bits = self.owner_bits();
         let codes = match (&mut self.known, keys.apart()) {
             (Known::Words(exact), Some(Apart::Words(words))) => get(exact, words, rows, epoch),
             (Known::Shorts(exact), Some(Apart::Shorts(shorts))) => get(exact, shorts, rows, epoch),
             _ => vec![None; rows.len()],
         };
-        out.extend(codes.into_iter().map(|code| code.map(|code| (code & ((1 << bits) - 1), code >> bits))));
+        out.extend(codes.into_iter().map(|code| code.map(|code| self.group(code))));
     }
 
     /// From now on rows that cannot be told from this one are of this group, which has its number in this epoch.
     pub fn set_known(&mut self, keys: &Packer, row: usize, group: Group, epoch: u64) {
         let Some(code) = self.code(group) else { return };
-        match (&mut self.known, keys.apart()) {
+        let gone = match (&mut self.known, keys.apart()) {
             (Known::Words(exact), Some(Apart::Words(words))) => exact.set(words[row], code, epoch),
             (Known::Shorts(exact), Some(Apart::Shorts(shorts))) => exact.set(shorts[row], code, epoch),
-            _ => {}
+            _ => None,
+        };
+        if let Some((code, used)) = gone {
+            let (owner, number) = self.group(code);
+            self.kept[owner as usize].keep(number, used);
         }
     }
 
     /// A group as one number, where 32 bits are enough.
     fn code(&self, (owner, number): Group) -> Option<u32> {
         u32::try_from(u64::from(number) << self.owner_bits() | u64::from(owner)).ok()
+    }
+
+    fn group(&self, code: u32) -> Group {
+        let bits = self.owner_bits();
+        (code & ((1 << bits) - 1), code >> bits)
     }
 
     fn owner_bits(&self) -> u32 {
@@ -168,15 +176,17 @@ impl Groups {
 
     /// Notes with the groups when they were asked for by what tells their rows apart.
     fn keep_known(&mut self) {
-        let bits = self.owner_bits();
+        let known = std::mem::replace(&mut self.known, Known::Nothing);
         let keep = |(code, used): (u32, u64)| {
-            self.kept[(code & ((1 << bits) - 1)) as usize].keep(code >> bits, used);
+            let (owner, number) = self.group(code);
+            self.kept[owner as usize].keep(number, used);
         };
-        match &self.known {
+        match &known {
             Known::Nothing => {}
             Known::Words(exact) => exact.groups().for_each(keep),
             Known::Shorts(exact) => exact.groups().for_each(keep),
         }
+        self.known = known;
     }
 
     /// Forgets the groups that nobody asked for from this epoch on, and that no other worker has a number for.

@@ -71,10 +71,26 @@ impl<S: Slot> Slots<S> {
 
     /// Puts in one that is not there.
     pub fn add(&mut self, slot: S) {
-        if (self.taken + 1) * 4 > self.slots.len() * 3 {
+        if self.is_full() {
             self.rebuild(2 * self.slots.len(), |_| true);
         }
         self.put(slot);
+    }
+
+    /// Puts in one that is not there, in a table that has at most so many slots: a power of two. Returns the one that does not
+    /// fit any more, which may be this one.
+    pub fn add_within(&mut self, most: usize, slot: S) -> Option<S> {
+        if self.slots.len() < most || !self.is_full() {
+            self.add(slot);
+            return None;
+        }
+        // What stands where another belongs does not keep it from being found.
+        let first = self.first_mut(slot.tag());
+        Some(if first.is_free() { slot } else { std::mem::replace(first, slot) })
+    }
+
+    fn is_full(&self) -> bool {
+        (self.taken + 1) * 4 > self.slots.len() * 3
     }
 
     /// Those that are taken.
@@ -141,6 +157,18 @@ mod tests {
                     slots.add(Pair { tag: tag(key), key });
                 }
             }
+            // Into fewer slots than there are keys: each comes out again, or stands there.
+            let (mut few, mut gone) = (Slots::default(), BTreeMap::new());
+            for (key, ()) in &model {
+                let out = few.add_within(16, Pair { tag: tag(*key), key: *key });
+                gone.extend(out.map(|pair: Pair| (pair.key, ())));
+            }
+            for (key, ()) in &model {
+                let there = few.find(tag(*key), |slot| slot.key == *key).is_some();
+                prop_assert_eq!(there, !gone.contains_key(key));
+            }
+            prop_assert_eq!(few.iter().count(), model.len() - gone.len());
+            prop_assert_eq!(few.iter().count(), model.len().min(12));
             for stays in [0, least] {
                 slots.retain(|slot| slot.key >= stays);
                 model.retain(|key, ()| *key >= stays);
