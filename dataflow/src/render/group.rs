@@ -70,7 +70,7 @@ impl Prepared {
         let input = steps::input(batch);
         let columns: Vec<(ArrayRef, crate::row::SqlType)> =
             grouping.group.iter().map(|g| (g.expr.eval_picked(&input, errors), g.expr.ty().clone())).collect();
-        let keys = Packer::grouping(columns);
+        let keys = Packer::grouping(columns, batch.len());
         let args = grouping
             .calls
             .iter()

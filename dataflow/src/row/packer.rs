@@ -358,9 +358,8 @@ impl Packer {
         Self::of(columns.into_iter().map(PackedColumn::new).collect(), None)
     }
 
-    /// Over these columns, to tell their rows apart.
-    pub fn grouping(columns: Vec<(ArrayRef, SqlType)>) -> Self {
-        let rows = columns.first().map_or(0, |(column, _)| column.len());
+    /// Over these columns, perhaps none, to tell their so many rows apart.
+    pub fn grouping(columns: Vec<(ArrayRef, SqlType)>, rows: usize) -> Self {
         let columns: Vec<PackedColumn> = columns.into_iter().map(PackedColumn::new).collect();
         let apart = apart(&columns, rows);
         Self::of(columns, apart)
@@ -468,7 +467,7 @@ mod tests {
         fn rows_match_their_own_packed_bytes_only(rows in prop::collection::vec(row(), 1..8)) {
             let columns = types().into_iter().enumerate();
             let columns = columns.map(|(i, ty)| (packed::column(&ty, rows.iter().map(|r| &r[i])), ty));
-            let packer = Packer::grouping(columns.collect());
+            let packer = Packer::grouping(columns.collect(), rows.len());
             let hashes = packer.hashes(rows.len());
             for (a, left) in rows.iter().enumerate() {
                 let mut key = Vec::new();
@@ -510,8 +509,8 @@ mod tests {
                 };
                 vec![(Arc::clone(text), SqlType::String), number]
             };
-            let by_number = [Packer::grouping(columns(&picked)), Packer::new(columns(&picked))];
-            let plain = [Packer::grouping(columns(&flat)), Packer::new(columns(&flat))];
+            let by_number = [Packer::grouping(columns(&picked), rows.len()), Packer::new(columns(&picked))];
+            let plain = [Packer::grouping(columns(&flat), rows.len()), Packer::new(columns(&flat))];
             let long = flat.as_string::<i32>().iter().flatten().map(str::len).max().unwrap_or(0);
             let room = [24, 20, 16, 0][beside as usize];
             prop_assert_eq!(plain[0].apart().is_some(), beside < 3 && long <= room);
@@ -552,7 +551,8 @@ mod tests {
         #[test]
         fn hashes_of_numbers_tell_them_apart(numbers in prop::collection::vec(prop_oneof![-3i64..3, any::<i64>()], 2..9)) {
             let values: Vec<Value> = numbers.iter().map(|n| Value::Bigint(*n)).collect();
-            let packer = Packer::grouping(vec![(packed::column(&SqlType::Bigint, values.iter()), SqlType::Bigint)]);
+            let column = packed::column(&SqlType::Bigint, values.iter());
+            let packer = Packer::grouping(vec![(column, SqlType::Bigint)], values.len());
             prop_assert!(matches!(packer.apart(), Some(Apart::Words(_))));
             let hashes = packer.hashes(numbers.len());
             let hashed = || numbers.iter().zip(&hashes);
