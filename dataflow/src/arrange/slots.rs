@@ -101,7 +101,7 @@ impl<S: Slot> Slots<S> {
     /// Keeps those that stay.
     pub fn retain(&mut self, stays: impl Fn(&S) -> bool) {
         let stay = self.iter().filter(|slot| stays(slot)).count();
-        self.rebuild((stay * 4 / 3 + 1).next_power_of_two(), stays);
+        self.rebuild((stay * 4).div_ceil(3).next_power_of_two(), stays);
     }
 
     fn rebuild(&mut self, slots: usize, stays: impl Fn(&S) -> bool) {

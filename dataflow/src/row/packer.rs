@@ -197,7 +197,7 @@ impl PackedColumn {
 /// What tells the rows of these columns apart: numbers and picks in one word, beside them a text that is not too long.
 fn apart(columns: &[PackedColumn], rows: usize) -> Option<(Basis, Apart)> {
     let (mut words, mut bits, mut text) = (vec![0; rows], 0, None);
-    let (mut basis, mut picked_by) = (Vec::new(), Vec::new());
+    let mut basis = Vec::new();
     for column in columns {
         match &column.cells {
             Cells::Text(_) if text.is_some() => return None,
@@ -205,14 +205,7 @@ fn apart(columns: &[PackedColumn], rows: usize) -> Option<(Basis, Apart)> {
                 text = Some(values);
                 continue;
             }
-            Cells::Picked(numbers, values) => {
-                basis.push(values.clone());
-                // Columns that are picked alike are all told by one of them.
-                if picked_by.contains(&numbers) {
-                    continue;
-                }
-                picked_by.push(numbers);
-            }
+            Cells::Picked(_, values) => basis.push(values.clone()),
             Cells::Int(_) | Cells::Bigint(_) | Cells::Other(..) => {}
         }
         bits += column.bits()?;
@@ -545,6 +538,36 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+
+        /// Rows of several batches, which are picked from the same columns, are told apart as those of one are.
+        #[test]
+        fn rows_of_batches_are_told_apart(
+            batches in prop::collection::vec(prop::collection::vec((0..3_u32, 0..3_u32, 0..3_u8), 1..3), 2..5),
+            with_text in any::<bool>(),
+        ) {
+            let tables = ["a", "b"].map(|of| StringArray::from_iter_values((0..3).map(|row| format!("{of}{row}"))));
+            let tables = tables.map(|table| Pickable::new(Arc::new(table)));
+            let mut seen = Vec::new();
+            for batch in &batches {
+                let picks = [UInt32Array::from_iter_values(batch.iter().map(|row| row.0)),
+                    UInt32Array::from_iter_values(batch.iter().map(|row| row.1))];
+                let picked = tables.iter().zip(&picks).map(|(table, picks)| (table.pick(picks).unwrap(), SqlType::String));
+                let texts = StringArray::from_iter_values(batch.iter().map(|row| "\u{1}".repeat(row.2.into())));
+                let text: (ArrayRef, _) = (Arc::new(texts), SqlType::String);
+                let packer = Packer::grouping(picked.chain(Some(text).filter(|_| with_text)).collect(), batch.len());
+                for (at, row) in batch.iter().enumerate() {
+                    let words = match packer.apart() {
+                        Some(Apart::Words(words)) => [words[at], 0, 0],
+                        Some(Apart::Shorts(shorts)) => shorts[at],
+                        None => panic!("nothing tells them apart"),
+                    };
+                    seen.push((packer.basis().cloned(), words, (row.0, row.1, if with_text { row.2 } else { 0 })));
+                }
+            }
+            for (a, b) in seen.iter().flat_map(|a| seen.iter().map(move |b| (a, b))) {
+                prop_assert!(a.0 == b.0 && (a.1 == b.1) == (a.2 == b.2));
             }
         }
 
