@@ -17,7 +17,7 @@ use crate::arrange::{Accum, Groups, Part, Place, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
-use crate::row::packer::{Apart, Basis, Packer};
+use crate::row::packer::{Basis, Packer};
 use crate::row::{Batch, Origin};
 use crate::time::WindowSpec;
 use arrow_array::ArrayRef;
@@ -140,8 +140,7 @@ struct Slot {
 
 impl Cache {
     /// The entry of a place in a group whose rows have this hash. `same_place`: whether an entry is of the place, which is
-    /// asked where another was there last. `same_group`: whether it is of the group, which is asked where the hash alone
-    /// does not say so.
+    /// asked where another was there last. `same_group`: whether it is of the group.
     #[inline]
     fn get(
         &mut self,
@@ -327,7 +326,7 @@ impl Combiner {
         self.cache.turn_to(epoch, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
         numbered.turn_to(&prepared.keys, epoch);
-        let (mut stream_time, exact) = (before, matches!(prepared.keys.apart(), Some(Apart::Words(_))));
+        let mut stream_time = before;
         for row in prepared.rows() {
             let time = prepared.times[row];
             let mut hash = prepared.hashes[row];
@@ -355,7 +354,7 @@ impl Combiner {
                 }
             }
             let same_place = |entry| groups.place(entry) == place;
-            let same_group = |entry| exact || groups.is_of(entry, numbered, &prepared.keys, row);
+            let same_group = |entry| groups.is_of(entry, numbered, &prepared.keys, row);
             let entry = self.cache.get(hash, number, same_place, same_group).unwrap_or_else(|| {
                 let entry = groups.push(numbered, &prepared.keys, row, place, self.empty.clone());
                 self.cache.set(hash, number, entry);
@@ -404,14 +403,14 @@ impl Combiner {
         self.cache.turn_to(0, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
         numbered.turn_to(&prepared.keys, epoch);
-        let (mut stream_time, exact) = (before, matches!(prepared.keys.apart(), Some(Apart::Words(_))));
+        let mut stream_time = before;
         for row in prepared.rows() {
             let time = prepared.times[row];
             stream_time = stream_time.max(time);
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;
             let hash = prepared.hashes[row];
-            let same_group = |entry| exact || groups.is_of(entry, numbered, &prepared.keys, row);
+            let same_group = |entry| groups.is_of(entry, numbered, &prepared.keys, row);
             let found = self.cache.get(hash, 0, |_| true, same_group).filter(|&i| {
                 let ((start, close), end) = (groups.sessions[i], groups.accums.times().get(i));
                 safe && close == i64::MIN && time.saturating_add(gap) >= start && time.saturating_sub(gap) <= end

@@ -9,14 +9,14 @@ use super::epochs::Waiting;
 use super::finals;
 use super::finish::{CHUNK, Finish, Item};
 use super::group::SharedGroups;
-use super::parcels::{Names, Parcel};
+use super::parcels::Parcel;
 use super::port::Flow;
 use super::sessions::{self, Arrival, Latest};
 use super::windows::Hops;
 use super::{SharedReports, TableChange};
 use crate::arrange::keys::{ascending, by_group};
 use crate::arrange::narrow::in_order;
-use crate::arrange::{Accum, Accums, Dictionary, Groups, Key, Keys, Place, Places, Run, Store, dictionary};
+use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Place, Places, Run, Store};
 use crate::views::change::Bounds;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -238,11 +238,11 @@ impl Kept {
     }
 
     /// Puts in an epoch's parcels. Returns what changed when somebody listens, and how many rows were late.
-    fn apply(&mut self, epoch: u64, mut parcels: Vec<Parcel>) -> (Vec<TableChange>, u64) {
+    fn apply(&mut self, epoch: u64, mut parcels: Vec<Parcel<Vec<u32>>>) -> (Vec<TableChange>, u64) {
         parcels.sort_by_key(|p| p.order);
         let known = self.stream_times.values().next_back().copied().unwrap_or(i64::MIN);
         let stream_time = parcels.iter().map(|p| p.stream_time).fold(known, i64::max);
-        let updates = Updates::of(parcels, &mut self.groups.borrow_mut(), epoch);
+        let updates = Updates::of(parcels);
         let (changes, late) = match self.shape.windows {
             Windows::Sessions(gap) => self.apply_sessions(epoch, updates, gap),
             _ => (self.apply_groups(epoch, updates), 0),
@@ -380,16 +380,13 @@ struct Updates {
 }
 
 impl Updates {
-    fn of(parcels: Vec<Parcel>, known: &mut Groups, epoch: u64) -> Self {
+    fn of(parcels: Vec<Parcel<Vec<u32>>>) -> Self {
         let mut all = Updates::default();
         for parcel in parcels {
-            match parcel.groups {
-                Names::Numbers(numbers) if all.groups.is_empty() => all.groups = numbers,
-                Names::Numbers(numbers) | Names::Told { numbers, .. } => all.groups.extend(numbers),
-                Names::Keys(keys) => {
-                    let hashes: Vec<u64> = keys.iter().map(dictionary::hash).collect();
-                    known.own_mut().numbers(&keys, &hashes, epoch, &mut all.groups);
-                }
+            if all.groups.is_empty() {
+                all.groups = parcel.groups;
+            } else {
+                all.groups.extend(parcel.groups);
             }
             all.places.append(parcel.places);
             all.accums.append(parcel.accums);
@@ -528,8 +525,9 @@ pub fn render<'scope>(
                 input.for_each(|time, data| {
                     if let Some(capability) = time.retain_least(0) {
                         let mut groups = table.groups.borrow_mut();
-                        data.iter_mut().for_each(|parcel| parcel.arrive(&mut groups, *capability.time()));
-                        waiting.add(capability, data);
+                        let arrived = data.drain(..).map(|parcel| parcel.arrive(&mut groups, *capability.time()));
+                        let mut arrived = arrived.collect();
+                        waiting.add(capability, &mut arrived);
                     }
                 });
                 let open = frontier.frontier().first().copied();

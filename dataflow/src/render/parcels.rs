@@ -8,9 +8,10 @@ use crate::arrange::{Accum, Accums, Groups, KeyList, PackedKeys, Place, Places, 
 use crate::row::packer::{Apart, Packer, Short};
 use serde::{Deserialize, Serialize};
 
-/// Partial accumulators for one worker, in the order in which they were first touched.
+/// Partial accumulators for one worker, in the order in which they were first touched. `G` names their groups: once it has
+/// [arrived](Parcel::arrive), by the numbers that they have where they are kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Parcel {
+pub struct Parcel<G = Names> {
     /// The worker that keeps these groups.
     pub target: u64,
     /// Sessions: where the rows come from, for rows that may be late must be applied in order.
@@ -18,7 +19,7 @@ pub struct Parcel {
     /// The greatest time of the batches of these rows.
     pub stream_time: i64,
     /// The groups.
-    pub groups: Names,
+    pub groups: G,
     /// Of each its place, where there are panes.
     pub places: Places,
     /// What is added.
@@ -28,7 +29,7 @@ pub struct Parcel {
     pub sessions: Vec<(i64, i64)>,
 }
 
-/// How groups are called.
+/// How groups are called on their way.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Names {
     /// By the numbers that they have where they are kept.
@@ -60,13 +61,23 @@ impl Parcel {
         }
     }
 
-    /// Has come to the worker that keeps its groups, whose groups these are: it calls them by that worker's numbers from now
-    /// on. Parcels of a worker have to arrive in the order in which it made them, whatever their epochs.
-    pub fn arrive(&mut self, groups: &mut Groups, epoch: u64) {
-        if let Names::Told { by, numbers, new } = &mut self.groups {
-            groups.told(*by, std::mem::take(new), epoch, numbers);
-            self.groups = Names::Numbers(std::mem::take(numbers));
-        }
+    /// Has come in an epoch to the worker that keeps its groups, whose groups these are. Parcels of a worker have to arrive in
+    /// the order in which it made them, whatever their epochs.
+    pub fn arrive(self, known: &mut Groups, epoch: u64) -> Parcel<Vec<u32>> {
+        let Parcel { target, order, stream_time, groups, places, accums, sessions } = self;
+        let groups = match groups {
+            Names::Numbers(numbers) => numbers,
+            Names::Told { by, mut numbers, new } => {
+                known.told(by, new, epoch, &mut numbers);
+                numbers
+            }
+            Names::Keys(keys) => {
+                let (hashes, mut numbers): (Vec<u64>, _) = (keys.iter().map(dictionary::hash).collect(), Vec::new());
+                known.own_mut().numbers(&keys, &hashes, epoch, &mut numbers);
+                numbers
+            }
+        };
+        Parcel { target, order, stream_time, groups, places, accums, sessions }
     }
 }
 
@@ -142,12 +153,14 @@ impl Entries {
         self.places.get(entry)
     }
 
-    /// Whether an entry is of this row's group, where their hashes do not say so. The entry's row had keys of the same
-    /// [basis](Packer::basis).
+    /// Whether an entry is of this row's group. The entry's row had keys of the same [basis](Packer::basis), and the same
+    /// hash.
     #[inline]
     pub(super) fn is_of(&self, entry: usize, groups: &Groups, keys: &Packer, row: usize) -> bool {
-        if let Some(Apart::Shorts(shorts)) = keys.apart() {
-            return self.shorts[entry] == shorts[row];
+        match keys.apart() {
+            Some(Apart::Words(_)) => return true,
+            Some(Apart::Shorts(shorts)) => return self.shorts[entry] == shorts[row],
+            None => {}
         }
         let (owner, number) = (self.owners.get(entry).copied().unwrap_or(0), self.numbers[entry]);
         let key = match number & PENDING {
@@ -354,10 +367,9 @@ mod tests {
                     }
                 }
                 for ((groups, arrived), kept) in workers.iter_mut().zip(arrived).zip(&mut kept) {
-                    for (epoch, mut parcel, keys) in arrived {
-                        let keys: Vec<Vec<u8>> = keys;
-                        parcel.arrive(groups, epoch);
-                        let Names::Numbers(numbers) = parcel.groups else { panic!("a group has no number") };
+                    for (epoch, parcel, keys) in arrived {
+                        let (keys, parcel): (Vec<Vec<u8>>, Parcel) = (keys, parcel);
+                        let numbers = parcel.arrive(groups, epoch).groups;
                         prop_assert_eq!(numbers.len(), keys.len());
                         kept.extend(numbers.into_iter().zip(keys).map(|(number, key)| (epoch, number, key)));
                     }
