@@ -21,7 +21,7 @@ pub struct Dictionary {
     /// Where each number's record starts, in units; [`NONE`]: nothing has this number.
     places: Vec<u32>,
     free: Vec<u32>,
-    /// Who wants to know which numbers were given: they are added to it.
+    /// The numbers that were given since [`Dictionary::given`] was asked last; `None`: nobody wants to know.
     given: Option<Vec<u32>>,
 }
 
@@ -263,17 +263,15 @@ impl Dictionary {
         if self.free.len() == free {
             return false;
         }
+        let (places, records) = (&self.places, &self.records);
+        self.slots.retain(|entry| places[records.number(entry.place) as usize] == entry.place);
         if self.dead > self.records.bytes / 2 {
             let old = std::mem::take(&mut self.records);
             for (number, place) in (0..).zip(&mut self.places).filter(|(_, place)| **place != NONE) {
                 *place = self.records.push(old.used(*place), number, old.key(*place));
             }
+            self.slots.iter_mut().for_each(|entry| entry.place = self.places[old.number(entry.place) as usize]);
             self.dead = 0;
-        }
-        self.slots = Slots::default();
-        for place in self.places.iter().copied().filter(|place| *place != NONE) {
-            let tag = tag(hash(self.records.key(place)));
-            self.slots.add(Entry { tag, place });
         }
         true
     }

@@ -98,6 +98,11 @@ impl<S: Slot> Slots<S> {
         self.slots.iter().filter(|slot| !slot.is_free())
     }
 
+    /// Those that are taken, each of which has to keep its tag.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut S> {
+        self.slots.iter_mut().filter(|slot| !slot.is_free())
+    }
+
     /// Keeps those that stay.
     pub fn retain(&mut self, stays: impl Fn(&S) -> bool) {
         let stay = self.iter().filter(|slot| stays(slot)).count();
