@@ -13,8 +13,8 @@ use weir_dataflow::row::packer::Packer;
 
 const GROUPS: usize = 50_000;
 
-/// Runs that a store merges in one go.
-const RUNS: usize = 8;
+/// Epochs that are merged.
+const RUNS: usize = 2;
 
 fn main() {
     divan::main();
@@ -96,7 +96,7 @@ fn put_in_order(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| by_group(&epochs[0], groups.end()));
 }
 
-/// Every eighth epoch's end.
+/// What a spine does.
 #[divan::bench]
 fn merge_runs(bencher: Bencher<'_, '_>) {
     let (groups, epochs) = epochs();
@@ -109,6 +109,5 @@ fn merge_runs(bencher: Bencher<'_, '_>) {
         run
     };
     let runs: Vec<Run<Keys>> = (0..).zip(&epochs).map(run).collect();
-    let runs: Vec<&Run<Keys>> = runs.iter().collect();
-    bencher.counter(ItemsCount::new(RUNS * GROUPS)).bench_local(|| Run::merged(&runs, RUNS as u64));
+    bencher.counter(ItemsCount::new(RUNS * GROUPS)).bench_local(|| Run::merged(&runs[0], &runs[1], RUNS as u64));
 }

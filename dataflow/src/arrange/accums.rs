@@ -1,5 +1,6 @@
 //! Accumulators in columns: most views count, and then a number of rows and a time are all there is.
 
+use super::interleave::Interleaving;
 use super::{Accum, Narrow, Part};
 use serde::{Deserialize, Serialize};
 
@@ -81,11 +82,14 @@ impl Accums {
         self.push_numbers(from.rows.get(at), from.times.get(at), parts);
     }
 
-    /// Appends one of another list.
-    #[inline]
-    pub fn push_copy(&mut self, from: &Accums, at: usize) {
-        let parts = from.parts.get(at).cloned().flatten();
-        self.push_numbers(from.rows.get(at), from.times.get(at), parts);
+    /// Appends what comes out of two lists.
+    pub fn interleave(&mut self, lists: [&Accums; 2], order: &Interleaving) {
+        if !self.parts.is_empty() || lists.iter().any(|list| !list.parts.is_empty()) {
+            self.parts.resize(self.len(), None);
+            self.parts.extend(order.places().map(|(list, at)| lists[list].parts.get(at).cloned().flatten()));
+        }
+        self.rows.interleave(lists.map(|list| &list.rows), order);
+        self.times.interleave(lists.map(|list| &list.times), order);
     }
 
     #[inline]
@@ -119,21 +123,20 @@ impl Accums {
         self.parts.get_mut(at).and_then(Option::as_deref_mut)
     }
 
-    /// Adds one of another list to the last one.
+    /// Adds one of another list to the one at `to`.
     #[inline]
-    pub fn add_to_last(&mut self, from: &Accums, at: usize) {
-        let Some(last) = self.rows.len().checked_sub(1) else { return };
-        if self.rows.get(last) == Accum::DEAD || from.rows.get(at) == Accum::DEAD {
-            self.rows.set(last, Accum::DEAD);
-            self.times.set(last, i64::MIN);
-            if let Some(parts) = self.parts.get_mut(last) {
+    pub fn add_to(&mut self, to: usize, from: &Accums, at: usize) {
+        if self.rows.get(to) == Accum::DEAD || from.rows.get(at) == Accum::DEAD {
+            self.rows.set(to, Accum::DEAD);
+            self.times.set(to, i64::MIN);
+            if let Some(parts) = self.parts.get_mut(to) {
                 *parts = None;
             }
             return;
         }
-        self.rows.set(last, self.rows.get(last) + from.rows.get(at));
-        self.times.set(last, self.times.get(last).max(from.times.get(at)));
-        if let (Some(Some(parts)), Some(Some(others))) = (self.parts.get_mut(last), from.parts.get(at)) {
+        self.rows.set(to, self.rows.get(to) + from.rows.get(at));
+        self.times.set(to, self.times.get(to).max(from.times.get(at)));
+        if let (Some(Some(parts)), Some(Some(others))) = (self.parts.get_mut(to), from.parts.get(at)) {
             Part::merge_all(parts, others);
         }
     }
@@ -162,11 +165,11 @@ mod tests {
             for (b, right) in all.iter().enumerate() {
                 let mut expected = left.clone();
                 expected.add(right.rows, right.time, right.parts.as_deref());
-                let (mut sum, mut last) = (list.get(a), Accums::default());
+                let (mut sum, mut other) = (list.get(a), Accums::default());
                 list.add_onto(b, &mut sum);
-                last.push_copy(&list, a);
-                last.add_to_last(&list, b);
-                assert_eq!((sum, last.get(0)), (expected.clone(), expected));
+                other.push(list.get(a));
+                other.add_to(0, &list, b);
+                assert_eq!((sum, other.get(0)), (expected.clone(), expected));
             }
         }
         let mut taken = Accums::default();

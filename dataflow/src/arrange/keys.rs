@@ -1,5 +1,6 @@
 //! What updates are kept under, in lists, and how it is put in order.
 
+use super::interleave::Interleaving;
 use super::narrow::{Narrow, in_order};
 use super::offsets::Offsets;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub trait KeyList {
     fn with_room(keys: usize, bytes: usize) -> Self;
     /// Appends a key.
     fn push(&mut self, key: Self::Key<'_>);
+    /// Appends what comes out of two lists.
+    fn interleave(&mut self, lists: [&Self; 2], order: &Interleaving);
     /// A key.
     fn get(&self, at: usize) -> Self::Key<'_>;
     /// How many there are.
@@ -99,6 +102,19 @@ impl Places {
         self.len += 1;
     }
 
+    fn interleave(&mut self, lists: [&Places; 2], order: &Interleaving) {
+        let all_have_starts = lists.iter().all(|list| list.is_empty() || !list.at.is_empty());
+        let some_have_starts = lists.iter().any(|list| !list.at.is_empty()) || !self.at.is_empty();
+        let marked = lists.iter().any(|list| !list.marks.is_empty()) || !self.marks.is_empty();
+        if marked || some_have_starts && !(all_have_starts && self.at.len() == self.len) {
+            return order.places().for_each(|(list, at)| self.push(lists[list].get(at)));
+        }
+        if some_have_starts {
+            self.at.interleave(lists.map(|list| &list.at), order);
+        }
+        self.len += order.len();
+    }
+
     /// A place.
     #[inline]
     pub fn get(&self, at: usize) -> Place {
@@ -137,7 +153,8 @@ pub struct Keys {
 
 impl KeyList for Keys {
     type Key<'k> = Key;
-    type Head = Key;
+    /// The key as one number.
+    type Head = u128;
 
     fn with_room(keys: usize, _: usize) -> Self {
         Keys { groups: Vec::with_capacity(keys), places: Places::with_room(keys) }
@@ -147,6 +164,11 @@ impl KeyList for Keys {
     fn push(&mut self, key: Key) {
         self.groups.push(key.group);
         self.places.push(key.place);
+    }
+
+    fn interleave(&mut self, lists: [&Self; 2], order: &Interleaving) {
+        self.groups.extend(order.of(lists.map(|list| &list.groups[..])).map(|(group, _)| group));
+        self.places.interleave(lists.map(|list| &list.places), order);
     }
 
     #[inline]
@@ -171,8 +193,9 @@ impl KeyList for Keys {
     }
 
     #[inline]
-    fn head(key: Key) -> Key {
-        key
+    fn head(Key { group, place: Place { at, mark } }: Key) -> u128 {
+        let at = at as u64 ^ 1 << 63;
+        u128::from(group) << 96 | u128::from(at) << 32 | u128::from(mark)
     }
 
     #[inline]
@@ -241,6 +264,10 @@ impl KeyList for PackedKeys {
     #[inline]
     fn push(&mut self, key: &[u8]) {
         self.push_with(|bytes| bytes.extend_from_slice(key));
+    }
+
+    fn interleave(&mut self, lists: [&Self; 2], order: &Interleaving) {
+        order.places().for_each(|(list, at)| self.push(lists[list].get(at)));
     }
 
     #[inline]

@@ -13,6 +13,7 @@ pub mod exact;
 pub mod exact_sum;
 pub mod gathered;
 pub mod groups;
+pub mod interleave;
 pub mod keys;
 pub mod moments;
 pub mod narrow;

@@ -1,5 +1,6 @@
 //! Numbers that lie near each other: times of an epoch, counts of rows.
 
+use super::interleave::Interleaving;
 use serde::{Deserialize, Serialize};
 
 /// A list of 64-bit numbers that takes 32 bits for each while all are near the first.
@@ -129,6 +130,35 @@ impl Narrow {
     /// The numbers at these places.
     pub fn in_order(&self, order: &[u32]) -> Narrow {
         Narrow { base: self.base, short: in_order(&self.short, order), long: in_order(&self.long, order) }
+    }
+
+    /// Appends what comes out of two lists.
+    pub fn interleave(&mut self, lists: [&Narrow; 2], order: &Interleaving) {
+        if !self.interleave_short(lists, order) {
+            order.places().for_each(|(list, at)| self.push(lists[list].get(at)));
+        }
+    }
+
+    /// The same, if all are near the first.
+    fn interleave_short(&mut self, lists: [&Narrow; 2], order: &Interleaving) -> bool {
+        if !self.long.is_empty() || lists.iter().any(|list| !list.long.is_empty()) {
+            return false;
+        }
+        let base = *self.base.get_or_insert(lists[0].base.or(lists[1].base).unwrap_or(0));
+        let behind = lists.map(|list| list.base.unwrap_or(base).checked_sub(base).unwrap_or(i64::MAX));
+        if behind.iter().any(|behind| behind.unsigned_abs() > LEAST.into()) {
+            return false;
+        }
+        let (before, mut near) = (self.short.len(), true);
+        self.short.extend(order.of(lists.map(|list| &list.short[..])).map(|(short, list)| {
+            let number = i64::from(short) + behind[list];
+            near &= short == LEAST || (0..i64::from(LEAST)).contains(&number);
+            if short == LEAST { LEAST } else { number as u32 }
+        }));
+        if !near {
+            self.short.truncate(before);
+        }
+        near
     }
 
     /// Gives room back that is not used, where that is much.

@@ -4,9 +4,8 @@
 //! one spine for each stretch of event time ([`Store::stretch`]): forgetting is dropping a spine, and no merge ever
 //! touches what has gone cold. A store without windows has one spine.
 //!
-//! A spine merges two batches at a time, and would write each update anew for every doubling. So an epoch's run is young
-//! at first, and goes into the spine together with others, merged in one go. Each epoch does its share of the spine's merges,
-//! so that none of them has to do them all.
+//! Each epoch's run goes into the spine by itself, and pays for as much of the spine's merges as it is long: several put in
+//! together would let the spine do as much at once, and all who wait would wait for that.
 //!
 //! Every update carries its epoch, so the store can be read as of any epoch that is not older than
 //! [`Store::compact`] said.
@@ -22,13 +21,6 @@ use std::rc::Rc;
 use timely::dataflow::operators::generic::OperatorInfo;
 use timely::progress::Antichain;
 
-/// So many young runs become one batch of the spine.
-const YOUNG: usize = 8;
-
-/// How many updates a spine takes up in each of its merges for each that comes: as many as it would by itself when they are
-/// put in.
-const FUEL: usize = 8;
-
 /// See the module's head.
 pub struct Store<K: KeyList + 'static> {
     /// Event time a spine covers, in ms; 0: all of it.
@@ -43,8 +35,6 @@ pub struct Store<K: KeyList + 'static> {
 
 struct Stretch<K: KeyList + 'static> {
     spine: Spine<Rc<Run<K>>>,
-    /// Of the latest epochs, not in the spine yet.
-    young: Vec<Rc<Run<K>>>,
     /// All updates are of this epoch and later ones.
     first: u64,
     /// The greatest time of an accumulator.
@@ -56,30 +46,21 @@ impl<K: KeyList + 'static> Stretch<K> {
         // A spine wants an operator for its log messages only, and has no logger here.
         let mut spine = Spine::new(OperatorInfo::new(0, 0, Rc::from([])), None, None);
         spine.set_logical_compaction(Antichain::from_elem(since).borrow());
-        Stretch { spine, young: Vec::new(), first, latest: i64::MIN }
+        Stretch { spine, first, latest: i64::MIN }
     }
 
     /// Takes a run of an epoch before `upper`, and not before those that came earlier.
-    fn insert(&mut self, run: Run<K>, since: u64, upper: u64) {
+    fn insert(&mut self, run: Run<K>, upper: u64) {
         self.latest = self.latest.max(run.latest());
-        self.spine.apply_fuel(&mut isize::try_from(FUEL * run.len()).unwrap_or(isize::MAX));
-        self.young.push(Rc::new(run));
-        if self.young.len() < YOUNG {
-            return;
-        }
-        let young: Vec<&Run<K>> = self.young.iter().map(|run| &**run).collect();
-        let merged = Rc::new(Run::merged(&young, since));
-        self.young.clear();
         let mut lower = Antichain::new();
         self.spine.read_upper(&mut lower);
         let description = Description::new(lower, Antichain::from_elem(upper), Antichain::from_elem(0));
-        self.spine.insert(Span::new(description, Some(merged)));
+        self.spine.insert(Span::new(description, Some(Rc::new(run))));
         self.spine.set_physical_compaction(Antichain::from_elem(upper).borrow());
     }
 
-    fn runs(&mut self) -> impl Iterator<Item = Rc<Run<K>>> + use<'_, K> {
-        let old = self.spine.batches_through(Antichain::new().borrow()).unwrap_or_default();
-        old.into_iter().chain(self.young.iter().cloned())
+    fn runs(&mut self) -> Vec<Rc<Run<K>>> {
+        self.spine.batches_through(Antichain::new().borrow()).unwrap_or_default()
     }
 }
 
@@ -116,7 +97,7 @@ impl<K: KeyList + 'static> Store<K> {
             self.stretches
                 .entry(stretch)
                 .or_insert_with(|| Stretch::new(since, upper.saturating_sub(1)))
-                .insert(run, since, upper);
+                .insert(run, upper);
         }
         self.upper = upper;
     }
@@ -178,7 +159,6 @@ impl<K: KeyList + 'static> Store<K> {
         let mut n = 0;
         for stretch in self.stretches.values() {
             stretch.spine.map_spans(|span| n += span.inner.as_ref().map_or(0, |run| run.len()));
-            n += stretch.young.iter().map(|run| run.len()).sum::<usize>();
         }
         n
     }
