@@ -2,12 +2,12 @@
 //!
 //! The intake (process 0) turns statements and requests into [`Command`]s. Worker 0 puts them into timely's
 //! Sequencer, so every worker of every process applies the same commands in the same order. Answers travel back to
-//! worker 0 and from there through a channel to whoever asked.
+//! worker 0 and from there through a channel to whoever asked. Peeks are no commands: see [`Ask`].
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 use weir_dataflow::engine::GONE;
 use weir_dataflow::plan::query::RowQuery;
@@ -50,13 +50,6 @@ pub enum Command {
     },
     /// Stop keeping a view, or forget a declared source.
     Drop(String),
-    /// Answer with the rows of a view as of the latest closed epoch.
-    Peek {
-        /// The request.
-        id: u64,
-        /// Which rows.
-        query: RowQuery,
-    },
     /// Send every change of a view, or every row of a stream, from now on.
     Subscribe {
         /// The request.
@@ -74,6 +67,31 @@ pub enum Command {
     Home(std::net::SocketAddr),
     /// End all workers in order.
     Stop,
+}
+
+/// The rows of a view as of its latest closed epoch are wanted of every worker.
+pub struct Ask {
+    /// The request.
+    pub id: u64,
+    /// Which rows.
+    pub query: RowQuery,
+    /// After the commands that were sent before: so many.
+    pub after: u64,
+    as_of: OnceLock<u64>,
+    latest: Arc<Mutex<HashMap<String, u64>>>,
+}
+
+impl Ask {
+    /// The epoch as of which all workers answer: of the first one that asks, the latest that it knows to be `closed` on
+    /// all of them, and none before that of an earlier question.
+    pub fn as_of(&self, closed: u64) -> u64 {
+        *self.as_of.get_or_init(|| {
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            let latest = latest.entry(self.query.input.clone()).or_default();
+            *latest = closed.max(*latest);
+            *latest
+        })
+    }
 }
 
 /// What workers answer.
@@ -127,13 +145,25 @@ impl Default for Words {
 #[derive(Clone)]
 pub struct Workers {
     commands: std::sync::mpsc::Sender<Command>,
+    /// How many were sent.
+    sent: Arc<AtomicU64>,
+    /// By worker of this process.
+    asks: Arc<[std::sync::mpsc::Sender<Arc<Ask>>]>,
+    /// By view the latest epoch as of which a peek was answered.
+    latest: Arc<Mutex<HashMap<String, u64>>>,
     /// Open requests, by id.
     pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>,
     next: Arc<AtomicU64>,
     /// Workers of all processes: each answers a peek with `Done`.
     peers: usize,
-    wake: Arc<dyn Fn() + Send + Sync>,
+    wake: Wake,
 }
+
+/// Rouses a worker of this process that has nothing to do.
+pub type Wake = Arc<dyn Fn(usize) + Send + Sync>;
+
+/// Hands an answer to whoever asked; an answer nobody waits for any more is dropped.
+pub type Deliver = Arc<dyn Fn(Answer) + Send + Sync>;
 
 /// Wakes all who wait for an answer when the workers' end of the line is gone: there will be none.
 struct Closing(Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>);
@@ -144,12 +174,14 @@ impl Drop for Closing {
     }
 }
 
-/// The workers' end of the line: worker 0 takes commands and hands in answers.
+/// The workers' end of the line.
 pub struct Line {
-    /// Commands to put into the Sequencer.
-    pub commands: std::sync::mpsc::Receiver<Command>,
-    /// Hands an answer to whoever asked; an answer nobody waits for any more is dropped.
-    pub answer: Box<dyn Fn(Answer) + Send>,
+    /// Commands to put into the Sequencer, for worker 0.
+    pub commands: Option<std::sync::mpsc::Receiver<Command>>,
+    /// By worker, what it is asked.
+    pub asks: Vec<Option<std::sync::mpsc::Receiver<Arc<Ask>>>>,
+    /// Answers.
+    pub deliver: Deliver,
 }
 
 /// A running subscription; dropping it ends it.
@@ -160,10 +192,10 @@ pub struct Subscription {
 }
 
 impl Workers {
-    /// Both ends of a line to `peers` workers; `wake` rouses worker 0 after a command, `heard` gets what other
-    /// processes say.
-    pub fn new(peers: usize, wake: Arc<dyn Fn() + Send + Sync>, heard: mpsc::UnboundedSender<Word>) -> (Workers, Line) {
+    /// Both ends of a line to `peers` workers, of which so many are `here`; `heard` gets what other processes say.
+    pub fn new(peers: usize, here: usize, wake: Wake, heard: mpsc::UnboundedSender<Word>) -> (Workers, Line) {
         let (commands, receiver) = std::sync::mpsc::channel();
+        let (asks, asked): (Vec<_>, Vec<_>) = (0..here).map(|_| std::sync::mpsc::channel()).unzip();
         let pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>> = Arc::default();
         let answers = Closing(Arc::clone(&pending));
         let answer = move |answer: Answer| {
@@ -180,20 +212,35 @@ impl Workers {
                 let _ = asker.send(answer);
             }
         };
-        let workers = Workers { commands, pending, next: Arc::new(AtomicU64::new(1)), peers, wake };
-        (workers, Line { commands: receiver, answer: Box::new(answer) })
+        let (sent, next, asks) = (Arc::default(), Arc::new(AtomicU64::new(1)), asks.into());
+        let workers = Workers { commands, sent, asks, latest: Arc::default(), pending, next, peers, wake };
+        let asks = asked.into_iter().map(Some).collect();
+        (workers, Line { commands: Some(receiver), asks, deliver: Arc::new(answer) })
     }
 
     /// Sends a command that has no answer.
     pub fn send(&self, command: Command) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
         if self.commands.send(command).is_err() {
             drop(Closing(Arc::clone(&self.pending)));
         }
-        (self.wake)();
+        (self.wake)(0);
+    }
+
+    fn ask(&self, id: u64, query: RowQuery) {
+        let after = self.sent.load(Ordering::Relaxed);
+        let ask = Arc::new(Ask { id, query, after, as_of: OnceLock::new(), latest: Arc::clone(&self.latest) });
+        for (worker, asks) in self.asks.iter().enumerate() {
+            if asks.send(Arc::clone(&ask)).is_err() {
+                drop(Closing(Arc::clone(&self.pending)));
+            }
+            (self.wake)(worker);
+        }
     }
 
     /// False when the workers have ended: nothing is done any more.
     pub fn is_alive(&self) -> bool {
+        self.sent.fetch_add(1, Ordering::Relaxed);
         self.commands.send(Command::Group(Vec::new())).is_ok()
     }
 
@@ -230,7 +277,7 @@ impl Workers {
 
     async fn peek_once(&self, query: RowQuery) -> Result<Vec<Row>, String> {
         let (id, mut answers) = self.request();
-        self.send(Command::Peek { id, query });
+        self.ask(id, query);
         let (mut rows, mut done) = (Vec::new(), 0);
         let result = loop {
             match answers.recv().await {

@@ -580,6 +580,13 @@ impl Engine {
         self.nodes.values().map(|node| self.out_frontier(node)).min().unwrap_or(self.epoch)
     }
 
+    /// A table can be [read](Engine::peek) at this moment: not amid an operator's work on it, where a
+    /// [safepoint](crate::safepoint) is reached.
+    pub fn can_peek(&self, name: &str) -> bool {
+        let kept = self.nodes.get(name).and_then(|node| node.kept.as_ref());
+        kept.is_none_or(|kept| kept.try_borrow_mut().is_ok_and(|kept| kept.is_free()))
+    }
+
     /// The rows that a query asks for and this worker keeps, as of a closed epoch.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 pub mod row;
 pub mod time;
+pub mod safepoint;
 pub mod sql;
 pub mod bind;
 pub mod plan;

@@ -1,14 +1,15 @@
 //! A worker of a server: see [`super`] for what it does all day.
 
 use super::reading::{Reading, Start};
-use super::{Config, SharedLine, flatten};
-use crate::command::{Answer, Command, Line, Offset, Word};
+use super::peeks::{self, Peeks, Told};
+use super::{Config, flatten};
+use crate::command::{Answer, Command, Deliver, Line, Offset, Word};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
@@ -19,26 +20,29 @@ use tokio::sync::watch;
 use weir_dataflow::engine::{Engine, Options};
 use weir_dataflow::plan::{Source, View};
 use weir_dataflow::render::port::Inlet;
+use weir_dataflow::safepoint;
 use weir_ingest::source::Limit;
 
 /// What the workers of a process share.
 pub struct Shared {
     /// How they run.
     pub config: Config,
-    /// Commands and answers: worker 0 of process 0 takes it.
-    pub line: SharedLine,
+    /// Commands, questions and answers.
+    pub line: Mutex<Line>,
     /// Process 0's HTTP address.
     pub home: watch::Sender<Option<SocketAddr>>,
-    /// Worker 0's thread, to be woken after a command.
-    pub thread: Arc<OnceLock<std::thread::Thread>>,
+    /// The workers' threads, to be woken after a command or a question.
+    pub threads: Arc<[OnceLock<std::thread::Thread>]>,
 }
 
 /// What the Sequencer orders.
 #[allow(clippy::large_enum_variant, reason = "commands are few, and none of them waits in numbers")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Ordered {
-    /// A command, and the epoch that worker 0 chose for it: as of which to peek, from which to subscribe.
+    /// A command, and the epoch that worker 0 chose for it: from which to subscribe.
     Command(Command, u64),
+    /// What workers of process 0 have answered already, for the others.
+    Peek(Told),
     /// A worker has read the tables of a group to their end, by this epoch.
     TablesRead { group: u64, epoch: u64 },
 }
@@ -61,8 +65,12 @@ struct Group {
 
 struct Live<'a> {
     shared: &'a Shared,
-    engine: Engine,
-    line: Option<Line>,
+    engine: Rc<RefCell<Engine>>,
+    peeks: Rc<RefCell<Peeks>>,
+    /// Of worker 0.
+    commands: Option<std::sync::mpsc::Receiver<Command>>,
+    /// Of worker 0.
+    deliver: Option<Deliver>,
     /// What this process has to say to process 0.
     said: Option<std::sync::mpsc::Receiver<Word>>,
     sequencer: Sequencer<Ordered>,
@@ -82,23 +90,16 @@ struct Live<'a> {
 /// Runs until told to stop.
 pub fn run(worker: &mut Worker, shared: &Shared) {
     let config = &shared.config;
-    let mut said = None;
-    if worker.index().is_multiple_of(config.place.workers) {
-        let _ = shared.thread.set(std::thread::current());
-        said = config.words.said.lock().ok().and_then(|mut said| said.take());
-    }
-    let line = if worker.index() == 0 { shared.line.lock().ok().and_then(|mut l| l.take()) } else { None };
-    let (line, to_asker) = match line {
-        Some(Line { commands, answer }) => {
-            let answer = Rc::new(RefCell::new(answer));
-            let handed = Rc::clone(&answer);
-            let line = Line { commands, answer: Box::new(|_| {}) };
-            (Some(line), Some(move |a: Answer| (handed.borrow())(a)))
-        }
-        None => (None, None),
+    let here = config.place.workers;
+    let local = worker.index() % here;
+    let _ = shared.threads[local].set(std::thread::current());
+    let said = (local == 0).then(|| config.words.said.lock().ok()?.take()).flatten();
+    let (commands, asks, deliver) = {
+        let mut line = shared.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let commands = if worker.index() == 0 { line.commands.take() } else { None };
+        (commands, line.asks[local].take(), Arc::clone(&line.deliver))
     };
-    let deliver: Option<Rc<dyn Fn(Answer)>> = to_asker.map(|f| Rc::new(f) as Rc<dyn Fn(Answer)>);
-    let at_worker_0 = deliver.clone();
+    let at_worker_0 = (worker.index() == 0).then(|| Arc::clone(&deliver));
     let answers = worker.dataflow_named::<u64, _, _>("Answers", |scope| {
         let (inlet, answers) = Inlet::new(scope, 0);
         answers.unary::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
@@ -120,14 +121,21 @@ pub fn run(worker: &mut Worker, shared: &Shared) {
     });
     let sequencer = Sequencer::new(worker, Instant::now());
     let epoch_ms = u64::try_from(config.epoch.as_millis()).unwrap_or(1000).max(1);
+    let engine = Rc::new(RefCell::new(Engine::new(Options {
+        keep_recent: config.keep_recent,
+        keep_changes: config.every_change,
+        finite: false,
+    })));
+    let tells = worker.index() == 0 && worker.peers() > here;
+    let peeks = Rc::new(RefCell::new(Peeks::new(Rc::clone(&engine), asks, Arc::clone(&deliver), tells)));
+    let at_safepoints = Rc::clone(&peeks);
+    safepoint::set(Some(Box::new(move || at_safepoints.borrow_mut().serve())));
     let mut live = Live {
         shared,
-        engine: Engine::new(Options {
-            keep_recent: config.keep_recent,
-            keep_changes: config.every_change,
-            finite: false,
-        }),
-        line,
+        engine,
+        peeks,
+        commands,
+        deliver: (worker.index() == 0).then_some(deliver),
         said,
         sequencer,
         answers,
@@ -139,16 +147,18 @@ pub fn run(worker: &mut Worker, shared: &Shared) {
         epoch_ms,
         stopping: false,
     };
-    live.engine.advance(live.clock());
+    live.engine.borrow_mut().advance(live.clock());
     while !live.stopping {
-        let busy = live.turn(worker, deliver.as_ref());
+        let busy = live.turn(worker);
         if busy {
             worker.step();
         } else {
             worker.step_or_park(Some(IDLE));
         }
-        live.engine.pump();
+        live.engine.borrow_mut().pump();
+        safepoint::reached();
     }
+    safepoint::set(None);
     for name in worker.installed_dataflows() {
         worker.drop_dataflow(name);
     }
@@ -161,7 +171,7 @@ impl Live<'_> {
     }
 
     /// Commands, records, the epoch. True when there was something to do.
-    fn turn(&mut self, worker: &mut Worker, deliver: Option<&Rc<dyn Fn(Answer)>>) -> bool {
+    fn turn(&mut self, worker: &mut Worker) -> bool {
         weir_dataflow::plan::functions::set_now(crate::clock::now_ms());
         let mut busy = self.take_commands();
         while let Some(ordered) = self.sequencer.next() {
@@ -169,9 +179,16 @@ impl Live<'_> {
             match ordered {
                 Ordered::Command(command, epoch) => {
                     self.group += 1;
+                    self.peeks.borrow_mut().count_command();
                     let commands = flatten(command);
-                    commands.into_iter().for_each(|c| self.carry_out(worker, c, epoch, deliver));
+                    commands.into_iter().for_each(|c| self.carry_out(worker, c, epoch));
                     self.start_readings(worker);
+                }
+                Ordered::Peek(Told { id, query, as_of }) => {
+                    if worker.index() >= self.shared.config.place.workers {
+                        let engine = Rc::clone(&self.engine);
+                        peeks::answer(&engine.borrow(), id, &query, as_of, |answer| self.answer(answer));
+                    }
                 }
                 Ordered::TablesRead { group, epoch } => {
                     if let Some(group) = self.groups.get_mut(&group) {
@@ -185,8 +202,8 @@ impl Live<'_> {
         busy |= self.read();
         self.settle();
         let epoch = self.clock();
-        if epoch > self.engine.epoch() {
-            self.engine.advance(epoch);
+        if epoch > self.engine.borrow().epoch() {
+            self.engine.borrow_mut().advance(epoch);
             self.shared.config.metrics.epochs_closed.inc();
             self.report();
             self.speak();
@@ -196,16 +213,12 @@ impl Live<'_> {
 
     /// Puts what the intake asks for in order, with an epoch that all workers can answer for.
     fn take_commands(&mut self) -> bool {
-        let Some(line) = &self.line else { return false };
-        let commands: Vec<Command> = line.commands.try_iter().collect();
-        let busy = !commands.is_empty();
-        for command in commands {
-            let epoch = match &command {
-                Command::Peek { query, .. } => self.engine.frontier(&query.input).saturating_sub(1),
-                _ => self.engine.epoch() + 2,
-            };
-            self.sequencer.push(Ordered::Command(command, epoch));
-        }
+        let epoch = self.engine.borrow().epoch() + 2;
+        let told = self.peeks.borrow_mut().untold().into_iter().map(Ordered::Peek);
+        let commands = self.commands.iter().flat_map(std::sync::mpsc::Receiver::try_iter);
+        let ordered: Vec<Ordered> = told.chain(commands.map(|command| Ordered::Command(command, epoch))).collect();
+        let busy = !ordered.is_empty();
+        ordered.into_iter().for_each(|ordered| self.sequencer.push(ordered));
         busy
     }
 
@@ -213,11 +226,11 @@ impl Live<'_> {
         self.answers.send(0, answer);
     }
 
-    fn carry_out(&mut self, worker: &mut Worker, command: Command, epoch: u64, deliver: Option<&Rc<dyn Fn(Answer)>>) {
+    fn carry_out(&mut self, worker: &mut Worker, command: Command, epoch: u64) {
         match command {
             Command::Group(_) => {}
             Command::Declare(source) => {
-                self.engine.declare(worker, &source, false);
+                self.engine.borrow_mut().declare(worker, &source, false);
                 let (name, queryable) = (source.name.clone(), source.queryable);
                 self.sources.insert(name.clone(), source);
                 if queryable {
@@ -225,27 +238,19 @@ impl Live<'_> {
                 }
             }
             Command::Install { view, offset } => self.install(worker, view, offset),
-            Command::Pause { view, paused } => self.engine.pause(&view, paused),
+            Command::Pause { view, paused } => self.engine.borrow_mut().pause(&view, paused),
             Command::Drop(name) => {
                 self.remove(worker, &name);
             }
-            Command::Peek { id, query } => match self.engine.peek(&query, epoch) {
-                Ok(rows) => {
-                    for rows in chunks(rows) {
-                        self.answer(Answer::Rows(id, rows));
-                    }
-                    self.answer(Answer::Done(id));
-                }
-                Err(reason) => self.answer(Answer::Failed(id, reason)),
-            },
             Command::Subscribe { id, input, snapshot } => {
-                let deliver = deliver.map(|deliver| {
-                    let deliver = Rc::clone(deliver);
+                let deliver = self.deliver.clone().map(|deliver| {
                     Box::new(move |batch| deliver(Answer::Changes(id, batch))) as weir_dataflow::engine::Deliver
                 });
                 let name = subscription(id);
                 let input = if snapshot { self.read_again(worker, &input, &name) } else { input };
-                if let Err(reason) = self.engine.subscribe(worker, &name, &input, epoch, snapshot, deliver) {
+                let subscribed =
+                    self.engine.borrow_mut().subscribe(worker, &name, &input, epoch, snapshot, deliver);
+                if let Err(reason) = subscribed {
                     self.answer(Answer::Failed(id, reason));
                 }
                 // Of a declared stream that nobody reads yet: with a snapshot from its beginning.
@@ -274,7 +279,7 @@ impl Live<'_> {
             }
             self.want(&from, offset);
         }
-        if let Err(reason) = self.engine.install(worker, &view, offset == Offset::Earliest) {
+        if let Err(reason) = self.engine.borrow_mut().install(worker, &view, offset == Offset::Earliest) {
             tracing::error!(view = view.name, "cannot be kept: {reason}");
         }
     }
@@ -287,7 +292,7 @@ impl Live<'_> {
             None => input.into(),
             Some(source) => {
                 let again = Source { name: format!("{input}{}", again_for(reader)), ..source.clone() };
-                self.engine.declare(worker, &again, false);
+                self.engine.borrow_mut().declare(worker, &again, false);
                 let name = again.name.clone();
                 self.sources.insert(name.clone(), again);
                 name
@@ -297,12 +302,12 @@ impl Live<'_> {
 
     /// Forgets a view, source or subscription, and what was read for it alone.
     fn remove(&mut self, worker: &mut Worker, name: &str) {
-        self.engine.remove(worker, name);
+        self.engine.borrow_mut().remove(worker, name);
         self.sources.remove(name);
         self.readings.remove(name);
         let own: Vec<String> = self.sources.keys().filter(|s| s.ends_with(&again_for(name))).cloned().collect();
         for source in own {
-            self.engine.remove(worker, &source);
+            self.engine.borrow_mut().remove(worker, &source);
             self.sources.remove(&source);
             self.readings.remove(&source);
             self.shared.config.metrics.forget_source(&source);
@@ -325,7 +330,7 @@ impl Live<'_> {
         let start = Start { worker: worker.index(), peers: worker.peers(), place: &self.shared.config.place };
         let mut tables = BTreeSet::new();
         for reading in self.readings.values_mut().filter(|r| r.group == self.group) {
-            if let Some(columns) = self.engine.demand(&reading.source.name) {
+            if let Some(columns) = self.engine.borrow().demand(&reading.source.name) {
                 reading.demand(&columns);
             } else if reading.source.queryable {
                 reading.demand(&(0..reading.source.schema.len()).collect::<Vec<_>>());
@@ -339,7 +344,7 @@ impl Live<'_> {
         }
         // What is read already may be asked for more columns.
         for reading in self.readings.values_mut() {
-            if let Some(columns) = self.engine.demand(&reading.source.name) {
+            if let Some(columns) = self.engine.borrow().demand(&reading.source.name) {
                 reading.demand(&columns);
             }
         }
@@ -358,14 +363,14 @@ impl Live<'_> {
             let read = group.tables.iter().all(|t| self.readings.get(t).is_none_or(|r| r.ended()));
             if read && !group.told {
                 group.told = true;
-                tell.push(Ordered::TablesRead { group: *number, epoch: self.engine.epoch() });
+                tell.push(Ordered::TablesRead { group: *number, epoch: self.engine.borrow().epoch() });
             }
         }
         tell.into_iter().for_each(|t| self.sequencer.push(t));
         let done: Vec<u64> = self.groups.iter().filter(|(_, g)| g.ready >= peers).map(|(n, _)| *n).collect();
         for number in done {
             if let Some(group) = self.groups.remove(&number) {
-                self.engine.advance(group.epoch);
+                self.engine.borrow_mut().advance(group.epoch);
                 self.readings.values_mut().filter(|r| r.group == number).for_each(|r| r.held = false);
             }
         }
@@ -377,7 +382,10 @@ impl Live<'_> {
             return;
         }
         let read = self.readings.values().all(|r| !r.held && r.ended());
-        let (epoch, closed) = (self.engine.epoch(), self.engine.frontiers());
+        let (epoch, closed) = {
+            let engine = self.engine.borrow();
+            (engine.epoch(), engine.frontiers())
+        };
         let mut settled = Vec::new();
         self.settling.retain_mut(|(id, last)| {
             if last.is_none() && read {
@@ -395,14 +403,18 @@ impl Live<'_> {
 
     /// Stops reading what no view reads any more and no client may ask for.
     fn stop_unread(&mut self) {
-        let engine = &self.engine;
+        let engine = self.engine.borrow();
         self.readings.retain(|name, reading| reading.source.queryable || engine.demand(name).is_some());
     }
 
     /// Polls every reader once and hands in what it brought.
     fn read(&mut self) -> bool {
         let ahead = u64::try_from(AHEAD.as_millis()).unwrap_or(2000) / self.epoch_ms;
-        if self.engine.epoch().saturating_sub(self.engine.frontiers()) > ahead.max(8) {
+        let open = {
+            let engine = self.engine.borrow();
+            engine.epoch().saturating_sub(engine.frontiers())
+        };
+        if open > ahead.max(8) {
             return false;
         }
         let mut busy = false;
@@ -415,11 +427,14 @@ impl Live<'_> {
             }
             for batch in batches {
                 busy = true;
-                self.engine.send(name, batch);
+                let mut engine = self.engine.borrow_mut();
+                engine.send(name, batch);
                 if config.every_change {
-                    self.engine.advance(self.engine.epoch() + 1);
+                    let next = engine.epoch() + 1;
+                    engine.advance(next);
                 }
             }
+            safepoint::reached();
         }
         busy
     }
@@ -432,8 +447,8 @@ impl Live<'_> {
 
     /// Hands counts to the metrics and failures to the processing log.
     fn report(&mut self) {
-        super::reading::report(&self.engine.reports(), &self.shared.config.metrics, &self.shared.config.log);
-        for (view, rows) in self.engine.take_row_counts() {
+        super::reading::report(&self.engine.borrow().reports(), &self.shared.config.metrics, &self.shared.config.log);
+        for (view, rows) in self.engine.borrow_mut().take_row_counts() {
             // Declared sources are counted where they are read; subscriptions come and go.
             if !self.sources.contains_key(&view) && !is_subscription(&view) {
                 self.shared.config.metrics.view_changes(&view).inc_by(rows);
@@ -453,16 +468,4 @@ fn subscription(id: u64) -> String {
 
 fn is_subscription(name: &str) -> bool {
     name.strip_prefix("subscription ").is_some_and(|id| id.parse::<u64>().is_ok())
-}
-
-/// Rows in pieces that travel well.
-fn chunks(mut rows: Vec<weir_dataflow::views::change::Row>) -> Vec<Vec<weir_dataflow::views::change::Row>> {
-    const PIECE: usize = 4096;
-    let mut out = Vec::new();
-    while rows.len() > PIECE {
-        let rest = rows.split_off(PIECE);
-        out.push(std::mem::replace(&mut rows, rest));
-    }
-    out.push(rows);
-    out
 }

@@ -3,15 +3,17 @@
 //! ```text
 //! intake ─▶ Line ─▶ worker 0 ─▶ Sequencer ─▶ every worker: Command, in one order
 //! every worker, for ever:  commands · poll readers, decode, hand in · close the epoch · step timely · carry · answer
+//! intake ─▶ Ask ─▶ every worker, between and amid these (see [`peeks`]) ─▶ intake
 //! ```
 //!
 //! Streams wait for tables: a stream that starts together with tables is admitted when every worker has read its share
 //! of these tables to their end.
 
 pub mod reading;
+pub mod peeks;
 pub mod live;
 
-use crate::command::{Command, Line, Words, Workers};
+use crate::command::{Command, Words, Workers};
 use crate::mesh::{self, MeshError, Place};
 use crate::metrics::Metrics;
 use crate::processing_log::ProcessingLog;
@@ -73,19 +75,17 @@ impl Running {
 pub fn start(config: Config) -> Result<Running, MeshError> {
     let (builders, guard) = mesh::connect(&config.place, &config.metrics.exchanged_bytes)?;
     let peers = config.place.workers * config.place.hosts.len().max(1);
-    let thread: Arc<OnceLock<std::thread::Thread>> = Arc::default();
-    let sleeper = Arc::clone(&thread);
-    let (workers, line) = Workers::new(
-        peers,
-        Arc::new(move || {
-            if let Some(thread) = sleeper.get() {
-                thread.unpark();
-            }
-        }),
-        config.words.heard.clone(),
-    );
+    let here = config.place.workers;
+    let threads: Arc<[OnceLock<std::thread::Thread>]> = (0..here).map(|_| OnceLock::new()).collect();
+    let sleepers = Arc::clone(&threads);
+    let wake = move |worker: usize| {
+        if let Some(thread) = sleepers.get(worker).and_then(OnceLock::get) {
+            thread.unpark();
+        }
+    };
+    let (workers, line) = Workers::new(peers, here, Arc::new(wake), config.words.heard.clone());
     let (home, receiver) = watch::channel(None);
-    let shared = Arc::new(live::Shared { config, line: Mutex::new(Some(line)), home, thread });
+    let shared = Arc::new(live::Shared { config, line: Mutex::new(line), home, threads });
     let join = std::thread::Builder::new()
         .name("weir workers".into())
         .spawn(move || {
@@ -105,6 +105,3 @@ fn flatten(command: Command) -> Vec<Command> {
         one => vec![one],
     }
 }
-
-/// The line of this process's workers, for the one that takes it.
-pub(crate) type SharedLine = Mutex<Option<Line>>;

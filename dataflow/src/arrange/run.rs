@@ -3,6 +3,7 @@
 use super::interleave::Interleaving;
 use super::keys::KeyList;
 use super::{Accum, Accums};
+use crate::safepoint;
 use differential_dataflow::trace::implementations::spine_fueled::{Merger, SpineBatch};
 use timely::progress::frontier::AntichainRef;
 
@@ -146,6 +147,7 @@ impl<K: KeyList> Merge<K> {
             self.next.begin(self.at);
             *fuel -= self.choose(runs, TOGETHER.min(fuel.unsigned_abs())) as isize;
             self.put_out(runs);
+            safepoint::reached();
         }
     }
 

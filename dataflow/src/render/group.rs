@@ -19,6 +19,7 @@ use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
 use crate::row::packer::{Basis, Packer};
 use crate::row::{Batch, Origin};
+use crate::safepoint;
 use crate::time::WindowSpec;
 use arrow_array::ArrayRef;
 use arrow_buffer::ScalarBuffer;
@@ -298,6 +299,7 @@ const GROUPS: usize = 1 << 18;
 impl Combiner {
     /// Adds a batch whose turn it is.
     fn add(&mut self, turn: Turn<Prepared>, send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>)) {
+        safepoint::reached();
         let Turn { batch, capability, before, .. } = turn;
         match self.grouping.window.map(|w| (w.spec, w.grace.0)) {
             Some((WindowSpec::Session { gap }, grace)) => {

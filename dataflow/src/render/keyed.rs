@@ -17,6 +17,7 @@ use super::{SharedReports, TableChange};
 use crate::arrange::keys::{ascending, by_group};
 use crate::arrange::narrow::in_order;
 use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Place, Places, Run, Store};
+use crate::safepoint;
 use crate::views::change::Bounds;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -124,6 +125,11 @@ impl Kept {
     /// The oldest epoch as of which it can be read.
     pub fn since(&self) -> u64 {
         self.store.since()
+    }
+
+    /// No operator is at work on it, or on its groups.
+    pub fn is_free(&self) -> bool {
+        self.groups.try_borrow().is_ok()
     }
 
     /// Updates held.
@@ -515,24 +521,27 @@ pub fn render<'scope>(
     let (name, view, reports) = (format!("Keep {view}"), view.to_owned(), reports.clone());
     let kept = Rc::new(RefCell::new(Kept::new(shape, groups)));
     let table = Rc::clone(&kept);
+    let groups = Rc::clone(&kept.borrow().groups);
     let changes = parcels.unary_frontier::<CapacityContainerBuilder<Vec<Arc<Vec<TableChange>>>>, _, _, _>(
         Exchange::new(|p: &Parcel| p.target),
         &name,
         move |_, _| {
             let mut waiting = Waiting::default();
             move |(input, frontier), output| {
-                let mut table = table.borrow_mut();
                 input.for_each(|time, data| {
                     if let Some(capability) = time.retain_least(0) {
-                        let mut groups = table.groups.borrow_mut();
-                        let arrived = data.drain(..).map(|parcel| parcel.arrive(&mut groups, *capability.time()));
-                        let mut arrived = arrived.collect();
+                        let arrive = |parcel: Parcel| {
+                            safepoint::reached();
+                            parcel.arrive(&mut groups.borrow_mut(), *capability.time())
+                        };
+                        let mut arrived = data.drain(..).map(arrive).collect();
                         waiting.add(capability, &mut arrived);
                     }
                 });
                 let open = frontier.frontier().first().copied();
                 while let Some((capability, parcels)) = waiting.next(open) {
-                    let (changes, late) = table.apply(*capability.time(), parcels);
+                    safepoint::reached();
+                    let (changes, late) = table.borrow_mut().apply(*capability.time(), parcels);
                     if late > 0 {
                         *reports.borrow_mut().late.entry(view.clone()).or_default() += late;
                     }
@@ -540,6 +549,7 @@ pub fn render<'scope>(
                         output.session(&capability).give(Arc::new(changes));
                     }
                 }
+                let mut table = table.borrow_mut();
                 if let Some(open) = open
                     && open > table.store.upper()
                 {

@@ -14,6 +14,7 @@ use crate::plan::Lookup;
 use crate::row::packer::Packer;
 use crate::row::picked::Pickable;
 use crate::row::{Batch, SqlType, Value, packed};
+use crate::safepoint;
 use crate::sql::ast::JoinKind;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -268,6 +269,7 @@ pub fn render<'scope>(
                     }
                     let mut session = output.session(&capability);
                     for batch in batches {
+                        safepoint::reached();
                         let mut failed = steps::errors();
                         session.give(copy.join(&steps::without_tombstones(&batch), &mut failed));
                         reports.borrow_mut().evaluation(&view, &failed, &batch.times);

@@ -5,6 +5,7 @@ use super::port::Flow;
 use crate::plan::eval::{EvalErrors, EvalInput};
 use crate::plan::{Explode, Filter, NamedExpr, Step};
 use crate::row::{Batch, Value, packed};
+use crate::safepoint;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, UInt32Array};
@@ -146,6 +147,7 @@ pub fn render<'scope>(
             input.for_each(|time, batches| {
                 let mut session = output.session(&time);
                 for batch in batches.drain(..) {
+                    safepoint::reached();
                     let mut failed = errors();
                     let times = batch.times.clone();
                     let mut batch = if keep_tombstones.is_some() { batch } else { without_tombstones(&batch) };

@@ -9,6 +9,7 @@ use super::port::Flow;
 use super::{SharedReports, steps};
 use crate::plan::eval::EvalErrors;
 use crate::row::{Batch, Origin};
+use crate::safepoint;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
@@ -133,6 +134,7 @@ pub fn prepare<'scope, P: Prepared>(
             input.for_each(|time, batches| {
                 let mut session = output.session(&time);
                 for batch in batches.drain(..) {
+                    safepoint::reached();
                     let mut failed = steps::errors();
                     session.give(Rc::new(evaluate(&batch, &mut failed)));
                     reports.borrow_mut().evaluation(&view, &failed, &batch.times);
