@@ -222,6 +222,12 @@ mod tests {
                     runs.entry(stretch(key)).or_insert_with(|| Run::new(epoch, 0, 0)).push(key, rows(*n));
                 }
                 store.insert(runs.into_iter().collect(), epoch + 1);
+                // Some wait for their merge.
+                if epoch % 3 != 2 {
+                    let mut merging = store.to_merge();
+                    merging.work();
+                    store.merged(merging);
+                }
             }
             let mut wanted = wanted;
             wanted.sort();

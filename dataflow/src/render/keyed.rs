@@ -243,12 +243,10 @@ impl Kept {
         out
     }
 
-    /// Puts in an epoch's parcels. Returns what changed when somebody listens, and how many rows were late.
-    fn apply(&mut self, epoch: u64, mut parcels: Vec<Parcel<Vec<u32>>>) -> (Vec<TableChange>, u64) {
-        parcels.sort_by_key(|p| p.order);
+    /// Puts in an epoch's updates. Returns what changed when somebody listens, and how many rows were late.
+    fn apply(&mut self, epoch: u64, updates: Updates) -> (Vec<TableChange>, u64) {
         let known = self.stream_times.values().next_back().copied().unwrap_or(i64::MIN);
-        let stream_time = parcels.iter().map(|p| p.stream_time).fold(known, i64::max);
-        let updates = Updates::of(parcels);
+        let stream_time = updates.stream_time;
         let (changes, late) = match self.shape.windows {
             Windows::Sessions(gap) => self.apply_sessions(epoch, updates, gap),
             _ => (self.apply_groups(epoch, updates), 0),
@@ -260,8 +258,7 @@ impl Kept {
         (changes, late)
     }
 
-    fn apply_groups(&mut self, epoch: u64, updates: Updates) -> Vec<TableChange> {
-        let mut updates = updates.in_order(self.groups.borrow().own().end());
+    fn apply_groups(&mut self, epoch: u64, mut updates: Updates) -> Vec<TableChange> {
         let room = updates.groups.len();
         let mut runs: Vec<(i64, Run<Keys>)> = Vec::new();
         let mut merged: Vec<(Key, Accum)> = Vec::new();
@@ -333,8 +330,7 @@ impl Kept {
         changes.done()
     }
 
-    fn apply_sessions(&mut self, epoch: u64, updates: Updates, gap: i64) -> (Vec<TableChange>, u64) {
-        let mut updates = updates.in_order(self.groups.borrow().own().end());
+    fn apply_sessions(&mut self, epoch: u64, mut updates: Updates, gap: i64) -> (Vec<TableChange>, u64) {
         let arrivals = (0..updates.groups.len()).map(|at| {
             let (start, close) = updates.sessions[at];
             Arrival { group: updates.groups[at], start, close, accum: updates.accums.take(at) }
@@ -377,8 +373,8 @@ impl Kept {
 }
 
 /// An epoch's parcels together, in the order in which they are applied.
-#[derive(Default)]
 struct Updates {
+    stream_time: i64,
     groups: Vec<u32>,
     places: Places,
     accums: Accums,
@@ -386,9 +382,13 @@ struct Updates {
 }
 
 impl Updates {
-    fn of(parcels: Vec<Parcel<Vec<u32>>>) -> Self {
-        let mut all = Updates::default();
+    /// All groups have numbers less than `end`.
+    fn of(mut parcels: Vec<Parcel<Vec<u32>>>, end: usize) -> Self {
+        parcels.sort_by_key(|p| p.order);
+        let (groups, places, accums, sessions) = Default::default();
+        let mut all = Updates { stream_time: i64::MIN, groups, places, accums, sessions };
         for parcel in parcels {
+            all.stream_time = all.stream_time.max(parcel.stream_time);
             if all.groups.is_empty() {
                 all.groups = parcel.groups;
             } else {
@@ -398,11 +398,10 @@ impl Updates {
             all.accums.append(parcel.accums);
             all.sessions.extend(parcel.sessions);
         }
-        all
+        all.in_order(end)
     }
 
-    /// By group, all of which have numbers less than `end`, then by place; those of one place in the order in which they
-    /// stand.
+    /// By group, then by place; those of one place in the order in which they stand.
     fn in_order(self, end: usize) -> Updates {
         let mut order = by_group(&self.groups, end);
         let (groups, mut places) = (in_order(&self.groups, &order), self.places.in_order(&order));
@@ -421,7 +420,7 @@ impl Updates {
             places = self.places.in_order(&order);
         }
         let accums = self.accums.in_order(&order);
-        Updates { groups, places, accums, sessions: in_order(&self.sessions, &order) }
+        Updates { groups, places, accums, sessions: in_order(&self.sessions, &order), ..self }
     }
 }
 
@@ -541,7 +540,12 @@ pub fn render<'scope>(
                 let open = frontier.frontier().first().copied();
                 while let Some((capability, parcels)) = waiting.next(open) {
                     safepoint::reached();
-                    let (changes, late) = table.borrow_mut().apply(*capability.time(), parcels);
+                    let updates = Updates::of(parcels, groups.borrow().own().end());
+                    safepoint::reached();
+                    let (changes, late) = table.borrow_mut().apply(*capability.time(), updates);
+                    let mut merging = table.borrow_mut().store.to_merge();
+                    merging.work();
+                    table.borrow_mut().store.merged(merging);
                     if late > 0 {
                         *reports.borrow_mut().late.entry(view.clone()).or_default() += late;
                     }
