@@ -289,12 +289,21 @@ impl Texts {
     pub(crate) fn value(&self, click: &Click, out: &mut Vec<u8>) {
         let end =
             ((click.request * STATUSES.len() + click.status) * BYTES.len() + click.bytes) * AGENTS.len() + click.agent;
-        let (time, ip, number) = (click.time, &self.addresses[click.ip as usize], 10 * click.number + 1);
-        // Writing to a vector does not fail.
-        let _ = write!(
-            out,
-            r#"{{"ts":{time},"ip":"{ip}","userid":{},"remote_user":"-","time":"{number}","_time":{number}{}"#,
-            click.user, self.ends[end]
-        );
+        let (mut time, mut user, mut number) = (itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new());
+        let number = number.format(10 * click.number + 1);
+        let parts = [
+            r#"{"ts":"#,
+            time.format(click.time),
+            r#","ip":""#,
+            &self.addresses[click.ip as usize],
+            r#"","userid":"#,
+            user.format(click.user),
+            r#","remote_user":"-","time":""#,
+            number,
+            r#"","_time":"#,
+            number,
+            &self.ends[end],
+        ];
+        parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
     }
 }

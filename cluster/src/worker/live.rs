@@ -1,7 +1,7 @@
 //! A worker of a server: see [`super`] for what it does all day.
 
-use super::reading::{Reading, Start};
 use super::peeks::{self, Peeks, Told};
+use super::reading::{Reading, Start};
 use super::{Config, flatten};
 use crate::command::{Answer, Command, Deliver, Line, Offset, Word};
 use serde::{Deserialize, Serialize};
@@ -248,8 +248,7 @@ impl Live<'_> {
                 });
                 let name = subscription(id);
                 let input = if snapshot { self.read_again(worker, &input, &name) } else { input };
-                let subscribed =
-                    self.engine.borrow_mut().subscribe(worker, &name, &input, epoch, snapshot, deliver);
+                let subscribed = self.engine.borrow_mut().subscribe(worker, &name, &input, epoch, snapshot, deliver);
                 if let Err(reason) = subscribed {
                     self.answer(Answer::Failed(id, reason));
                 }

@@ -29,6 +29,7 @@ impl Narrow {
     }
 
     /// True when there is none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

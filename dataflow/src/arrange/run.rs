@@ -115,8 +115,8 @@ impl<K: KeyList> Run<K> {
 pub struct Merge<K: KeyList> {
     /// Where each run is read.
     at: [usize; 2],
-    /// The run and the place of the last update that came in.
-    last: Option<(usize, usize)>,
+    /// Of the last update that came in its key's head, its run and its place.
+    last: Option<(K::Head, usize, usize)>,
     since: u64,
     out: Run<K>,
     /// Updates that are taken together: those that are put out, and for those of a key and an epoch that are there already
@@ -153,39 +153,36 @@ impl<K: KeyList> Merge<K> {
 
     /// Which updates come next, at most so many. Returns how many there are.
     fn choose(&mut self, runs: [&Run<K>; 2], most: usize) -> usize {
-        let head = |run: usize, at: usize| (at < runs[run].len()).then(|| K::head(runs[run].key(at)));
-        let mut heads = [head(0, self.at[0]), head(1, self.at[1])];
-        let mut last_head = self.last.and_then(|(run, at)| head(run, at));
-        let epoch = |run: usize, at: usize| runs[run].epoch(at).max(self.since);
-        let before = self.out.len();
-        let mut taken = 0;
+        let ([earlier, later], before) = (runs, self.out.len());
+        let ([mut a, mut b], mut last, mut taken) = (self.at, self.last, 0);
         while taken < most {
-            let run = match heads {
-                [Some(earlier), Some(later)] => {
-                    let behind = || K::behind_head(runs[1].key(self.at[1]), runs[0].key(self.at[0]));
-                    usize::from(later < earlier || later == earlier && behind().is_lt())
+            let (run, at, head) = match (a < earlier.len(), b < later.len()) {
+                (true, true) => {
+                    let (key_a, key_b) = (earlier.key(a), later.key(b));
+                    let (head_a, head_b) = (K::head(key_a), K::head(key_b));
+                    let is_later = head_b < head_a || head_b == head_a && K::behind_head(key_b, key_a).is_lt();
+                    // No branch depends on which it is: that could not be foreseen.
+                    if is_later { (1, b, head_b) } else { (0, a, head_a) }
                 }
-                [Some(_), None] => 0,
-                [None, Some(_)] => 1,
-                [None, None] => break,
+                (true, false) => (0, a, K::head(earlier.key(a))),
+                (false, true) => (1, b, K::head(later.key(b))),
+                (false, false) => break,
             };
-            let at = self.at[run];
-            let same = heads[run] == last_head
-                && self.last.is_some_and(|(last_run, last)| {
-                    K::behind_head(runs[last_run].key(last), runs[run].key(at)).is_eq()
-                        && epoch(last_run, last) == epoch(run, at)
-                });
+            let same = last.is_some_and(|(last_head, last_run, last)| {
+                let epoch = |run: usize, at: usize| runs[run].epoch(at).max(self.since);
+                last_head == head
+                    && K::behind_head(runs[last_run].key(last), runs[run].key(at)).is_eq()
+                    && epoch(last_run, last) == epoch(run, at)
+            });
             if same {
                 self.same.push((before + self.next.len() - 1, run, at));
             } else {
                 self.next.push(run, at);
             }
-            self.last = Some((run, at));
-            last_head = heads[run];
-            self.at[run] = at + 1;
-            heads[run] = head(run, at + 1);
-            taken += 1;
+            last = Some((head, run, at));
+            (a, b, taken) = (a + 1 - run, b + run, taken + 1);
         }
+        (self.at, self.last) = ([a, b], last);
         taken
     }
 

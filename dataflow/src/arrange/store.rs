@@ -116,10 +116,7 @@ impl<K: KeyList + 'static> Store<K> {
     pub fn insert(&mut self, runs: Vec<(i64, Run<K>)>, upper: u64) {
         let since = self.since;
         for (stretch, run) in runs.into_iter().filter(|(_, run)| !run.is_empty()) {
-            self.stretches
-                .entry(stretch)
-                .or_insert_with(|| Stretch::new(since, upper.saturating_sub(1)))
-                .insert(run);
+            self.stretches.entry(stretch).or_insert_with(|| Stretch::new(since, upper.saturating_sub(1))).insert(run);
         }
         self.upper = upper;
     }
