@@ -5,8 +5,10 @@
 use arrow_array::{ArrayRef, Int32Array, StringArray};
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use std::rc::Rc;
 use std::sync::Arc;
 use weir_dataflow::arrange::keys::by_group;
+use weir_dataflow::arrange::merge::Merge;
 use weir_dataflow::arrange::{Accum, Dictionary, Key, KeyList, Keys, PackedKeys, Place, Run, dictionary};
 use weir_dataflow::row::SqlType;
 use weir_dataflow::row::packer::Packer;
@@ -14,7 +16,7 @@ use weir_dataflow::row::packer::Packer;
 const GROUPS: usize = 50_000;
 
 /// Epochs that are merged.
-const RUNS: usize = 2;
+const RUNS: usize = 8;
 
 fn main() {
     divan::main();
@@ -96,7 +98,7 @@ fn put_in_order(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| by_group(&epochs[0], groups.end()));
 }
 
-/// What a spine does.
+/// What a tier does.
 #[divan::bench]
 fn merge_runs(bencher: Bencher<'_, '_>) {
     let (groups, epochs) = epochs();
@@ -108,6 +110,10 @@ fn merge_runs(bencher: Bencher<'_, '_>) {
         }
         run
     };
-    let runs: Vec<Run<Keys>> = (0..).zip(&epochs).map(run).collect();
-    bencher.counter(ItemsCount::new(RUNS * GROUPS)).bench_local(|| Run::merged(&runs[0], &runs[1], RUNS as u64));
+    let runs: Vec<Rc<Run<Keys>>> = (0..).zip(&epochs).map(run).map(Rc::new).collect();
+    bencher.counter(ItemsCount::new(RUNS * GROUPS)).bench_local(|| {
+        let mut merge = Merge::new(runs.clone(), RUNS as u64);
+        assert!(merge.work(usize::MAX));
+        merge.finish()
+    });
 }

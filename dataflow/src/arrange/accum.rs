@@ -5,6 +5,7 @@ use super::gathered::{Gathered, Place};
 use super::moments::{Distinct, Moments};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::row::{Decimal, SqlType, Value};
+use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
 /// The accumulated rows of a key.
@@ -78,11 +79,6 @@ impl Accum {
         }
     }
 
-    /// Adds another accumulator. A group whose rows were all taken back is still a group (its count is 0), as in ksqlDB.
-    pub fn merge(&mut self, other: &Accum) {
-        self.add(other.rows, other.time, other.parts.as_deref());
-    }
-
     /// Adds another accumulator, which is given in its parts.
     pub fn add(&mut self, rows: i64, time: i64, parts: Option<&[Part]>) {
         if self.is_dead() || rows == Self::DEAD {
@@ -94,6 +90,19 @@ impl Accum {
         if let (Some(mine), Some(others)) = (&mut self.parts, parts) {
             Part::merge_all(mine, others);
         }
+    }
+}
+
+impl Semigroup for Accum {
+    fn plus_equals(&mut self, other: &Accum) {
+        self.add(other.rows, other.time, other.parts.as_deref());
+    }
+}
+
+impl IsZero for Accum {
+    /// A group whose rows were all taken back is still a group (its count is 0), as in ksqlDB.
+    fn is_zero(&self) -> bool {
+        false
     }
 }
 

@@ -1,8 +1,8 @@
 //! Accumulators in columns: most views count, and then a number of rows and a time are all there is.
 
-use super::interleave::Interleaving;
 use super::{Accum, Narrow, Part};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// A list of accumulators.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -82,14 +82,16 @@ impl Accums {
         self.push_numbers(from.rows.get(at), from.times.get(at), parts);
     }
 
-    /// Appends what comes out of two lists.
-    pub fn interleave(&mut self, lists: [&Accums; 2], order: &Interleaving) {
+    /// Appends what stands at these places, each of one of the lists.
+    pub fn interleave(&mut self, lists: &[&Accums], indices: &[(usize, usize)]) {
         if !self.parts.is_empty() || lists.iter().any(|list| !list.parts.is_empty()) {
             self.parts.resize(self.len(), None);
-            self.parts.extend(order.places().map(|(list, at)| lists[list].parts.get(at).cloned().flatten()));
+            self.parts.extend(indices.iter().map(|(list, at)| lists[*list].parts.get(*at).cloned().flatten()));
         }
-        self.rows.interleave(lists.map(|list| &list.rows), order);
-        self.times.interleave(lists.map(|list| &list.times), order);
+        let rows: SmallVec<[&Narrow; 8]> = lists.iter().map(|list| &list.rows).collect();
+        self.rows.interleave(&rows, indices);
+        let times: SmallVec<[&Narrow; 8]> = lists.iter().map(|list| &list.times).collect();
+        self.times.interleave(&times, indices);
     }
 
     #[inline]

@@ -1,9 +1,9 @@
 //! What updates are kept under, in lists, and how it is put in order.
 
-use super::interleave::Interleaving;
 use super::narrow::{Narrow, in_order};
 use super::offsets::Offsets;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::cmp::Ordering;
 
 /// A list of keys.
@@ -17,8 +17,8 @@ pub trait KeyList {
     fn with_room(keys: usize, bytes: usize) -> Self;
     /// Appends a key.
     fn push(&mut self, key: Self::Key<'_>);
-    /// Appends what comes out of two lists.
-    fn interleave(&mut self, lists: [&Self; 2], order: &Interleaving);
+    /// Appends what stands at these places, each of one of the lists.
+    fn interleave(&mut self, lists: &[&Self], indices: &[(usize, usize)]);
     /// A key.
     fn get(&self, at: usize) -> Self::Key<'_>;
     /// How many there are.
@@ -102,17 +102,18 @@ impl Places {
         self.len += 1;
     }
 
-    fn interleave(&mut self, lists: [&Places; 2], order: &Interleaving) {
+    fn interleave(&mut self, lists: &[&Places], indices: &[(usize, usize)]) {
         let all_have_starts = lists.iter().all(|list| list.is_empty() || !list.at.is_empty());
         let some_have_starts = lists.iter().any(|list| !list.at.is_empty()) || !self.at.is_empty();
         let marked = lists.iter().any(|list| !list.marks.is_empty()) || !self.marks.is_empty();
         if marked || some_have_starts && !(all_have_starts && self.at.len() == self.len) {
-            return order.places().for_each(|(list, at)| self.push(lists[list].get(at)));
+            return indices.iter().for_each(|(list, at)| self.push(lists[*list].get(*at)));
         }
         if some_have_starts {
-            self.at.interleave(lists.map(|list| &list.at), order);
+            let starts: SmallVec<[&Narrow; 8]> = lists.iter().map(|list| &list.at).collect();
+            self.at.interleave(&starts, indices);
         }
-        self.len += order.len();
+        self.len += indices.len();
     }
 
     /// A place.
@@ -166,9 +167,11 @@ impl KeyList for Keys {
         self.places.push(key.place);
     }
 
-    fn interleave(&mut self, lists: [&Self; 2], order: &Interleaving) {
-        self.groups.extend(order.of(lists.map(|list| &list.groups[..])).map(|(group, _)| group));
-        self.places.interleave(lists.map(|list| &list.places), order);
+    fn interleave(&mut self, lists: &[&Self], indices: &[(usize, usize)]) {
+        let groups: SmallVec<[&[u32]; 8]> = lists.iter().map(|list| &list.groups[..]).collect();
+        self.groups.extend(indices.iter().map(|(list, at)| groups[*list][*at]));
+        let places: SmallVec<[&Places; 8]> = lists.iter().map(|list| &list.places).collect();
+        self.places.interleave(&places, indices);
     }
 
     #[inline]
@@ -266,8 +269,8 @@ impl KeyList for PackedKeys {
         self.push_with(|bytes| bytes.extend_from_slice(key));
     }
 
-    fn interleave(&mut self, lists: [&Self; 2], order: &Interleaving) {
-        order.places().for_each(|(list, at)| self.push(lists[list].get(at)));
+    fn interleave(&mut self, lists: &[&Self], indices: &[(usize, usize)]) {
+        indices.iter().for_each(|(list, at)| self.push(lists[*list].get(*at)));
     }
 
     #[inline]

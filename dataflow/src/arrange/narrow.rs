@@ -1,7 +1,7 @@
 //! Numbers that lie near each other: times of an epoch, counts of rows.
 
-use super::interleave::Interleaving;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// A list of 64-bit numbers that takes 32 bits for each while all are near the first.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -133,26 +133,28 @@ impl Narrow {
         Narrow { base: self.base, short: in_order(&self.short, order), long: in_order(&self.long, order) }
     }
 
-    /// Appends what comes out of two lists.
-    pub fn interleave(&mut self, lists: [&Narrow; 2], order: &Interleaving) {
-        if !self.interleave_short(lists, order) {
-            order.places().for_each(|(list, at)| self.push(lists[list].get(at)));
+    /// Appends what stands at these places, each of one of the lists.
+    pub fn interleave(&mut self, lists: &[&Narrow], indices: &[(usize, usize)]) {
+        if !self.interleave_short(lists, indices) {
+            indices.iter().for_each(|(list, at)| self.push(lists[*list].get(*at)));
         }
     }
 
     /// The same, if all are near the first.
-    fn interleave_short(&mut self, lists: [&Narrow; 2], order: &Interleaving) -> bool {
+    fn interleave_short(&mut self, lists: &[&Narrow], indices: &[(usize, usize)]) -> bool {
         if !self.long.is_empty() || lists.iter().any(|list| !list.long.is_empty()) {
             return false;
         }
-        let base = *self.base.get_or_insert(lists[0].base.or(lists[1].base).unwrap_or(0));
-        let behind = lists.map(|list| list.base.unwrap_or(base).checked_sub(base).unwrap_or(i64::MAX));
-        if behind.iter().any(|behind| behind.unsigned_abs() > LEAST.into()) {
+        let base = *self.base.get_or_insert(lists.iter().find_map(|list| list.base).unwrap_or(0));
+        let behind = |list: &Narrow| list.base.unwrap_or(base).checked_sub(base).unwrap_or(i64::MAX);
+        let lists: SmallVec<[(&[u32], i64); 8]> = lists.iter().map(|list| (&list.short[..], behind(list))).collect();
+        if lists.iter().any(|(_, behind)| behind.unsigned_abs() > LEAST.into()) {
             return false;
         }
         let (before, mut near) = (self.short.len(), true);
-        self.short.extend(order.of(lists.map(|list| &list.short[..])).map(|(short, list)| {
-            let number = i64::from(short) + behind[list];
+        self.short.extend(indices.iter().map(|(list, at)| {
+            let (short, behind) = (lists[*list].0[*at], lists[*list].1);
+            let number = i64::from(short) + behind;
             near &= short == LEAST || (0..i64::from(LEAST)).contains(&number);
             if short == LEAST { LEAST } else { number as u32 }
         }));

@@ -1,6 +1,6 @@
 //! A store's keys in ascending order, out of many runs.
 //!
-//! A store that keeps much event time has many spines of some runs each. The runs stand in a heap by the key that
+//! A store that keeps much event time has some runs for each stretch of it. The runs stand in a heap by the key that
 //! they are at, so a step costs the logarithm of their number, and a seek goes to each run only once.
 
 use super::Accum;
@@ -224,9 +224,7 @@ mod tests {
                 store.insert(runs.into_iter().collect(), epoch + 1);
                 // Some wait for their merge.
                 if epoch % 3 != 2 {
-                    let mut merging = store.to_merge();
-                    merging.work();
-                    store.merged(merging);
+                    store.merge();
                 }
             }
             let mut wanted = wanted;

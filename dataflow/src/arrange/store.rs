@@ -1,12 +1,10 @@
-//! A map from keys to accumulators, kept in differential spines, a span of event time each.
+//! A map from keys to accumulators, kept in runs, a span of event time each.
 //!
-//! Windows leave a store for good when their retention is over. A spine has no cheap way to forget, so a store has
-//! one spine for each stretch of event time ([`Store::stretch`]): forgetting is dropping a spine, and no merge ever
-//! touches what has gone cold. A store without windows has one spine.
+//! Windows leave a store for good when their retention is over. To forget them one by one would mean to write all others anew,
+//! so a store has its runs apart for each stretch of event time ([`Store::stretch`]): forgetting is dropping a stretch, and no
+//! merge ever touches what has gone cold. A store without windows has one stretch.
 //!
-//! Each epoch's run goes into the spine by itself, and pays for as much of the spine's merges as it is long: several put in
-//! together would let the spine do as much at once, and all who wait would wait for that. A store can be read before its runs
-//! are merged, and meanwhile.
+//! A store can be read before its new runs are merged with the others ([`Tiers`]), and meanwhile.
 //!
 //! Every update carries its epoch, so the store can be read as of any epoch that is not older than
 //! [`Store::compact`] said.
@@ -15,16 +13,13 @@ use super::Accum;
 use super::keys::KeyList;
 use super::reader::Reader;
 use super::run::Run;
-use differential_dataflow::trace::implementations::spine_fueled::Spine;
-use differential_dataflow::trace::{Description, Span, Trace, TraceReader};
+use super::tiers::Tiers;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use timely::dataflow::operators::generic::OperatorInfo;
-use timely::progress::Antichain;
 
 /// See the module's head.
-pub struct Store<K: KeyList + 'static> {
-    /// Event time a spine covers, in ms; 0: all of it.
+pub struct Store<K: KeyList> {
+    /// Event time that is kept together, in ms; 0: all of it.
     stretch: i64,
     /// By number.
     stretches: BTreeMap<i64, Stretch<K>>,
@@ -34,30 +29,30 @@ pub struct Store<K: KeyList + 'static> {
     since: u64,
 }
 
-struct Stretch<K: KeyList + 'static> {
-    /// `None` while it [merges](Store::to_merge).
-    spine: Option<Runs<K>>,
-    /// All runs: those of the spine when it was here last, and those that came since.
-    runs: Vec<Rc<Run<K>>>,
-    /// Those that are not in the spine.
-    new: Vec<Rc<Run<K>>>,
+type Runs<K> = Vec<Rc<Run<K>>>;
+
+struct Stretch<K: KeyList> {
+    /// Empty while they [merge](Store::to_merge).
+    tiers: Tiers<K>,
+    /// All runs: those of the tiers when they were here last, and those that came since.
+    runs: Runs<K>,
+    /// Those that are not in the tiers.
+    new: Runs<K>,
     /// All updates are of this epoch and later ones.
     first: u64,
     /// The greatest time of an accumulator.
     latest: i64,
 }
 
-type Runs<K> = Spine<Rc<Run<K>>>;
+/// Runs that are merged, by stretch, and those that go in.
+pub struct Merging<K: KeyList> {
+    since: u64,
+    stretches: Vec<(i64, Tiers<K>, Runs<K>)>,
+}
 
-/// Spines, by stretch, and the runs that go into them.
-pub struct Merging<K: KeyList + 'static>(Vec<(i64, Runs<K>, Vec<Rc<Run<K>>>)>);
-
-impl<K: KeyList + 'static> Stretch<K> {
-    fn new(since: u64, first: u64) -> Self {
-        // A spine wants an operator for its log messages only, and has no logger here.
-        let mut spine = Spine::new(OperatorInfo::new(0, 0, Rc::from([])), None, None);
-        spine.set_logical_compaction(Antichain::from_elem(since).borrow());
-        Stretch { spine: Some(spine), runs: Vec::new(), new: Vec::new(), first, latest: i64::MIN }
+impl<K: KeyList> Stretch<K> {
+    fn new(first: u64) -> Self {
+        Stretch { tiers: Tiers::default(), runs: Vec::new(), new: Vec::new(), first, latest: i64::MIN }
     }
 
     fn insert(&mut self, run: Run<K>) {
@@ -68,24 +63,16 @@ impl<K: KeyList + 'static> Stretch<K> {
     }
 }
 
-impl<K: KeyList + 'static> Merging<K> {
+impl<K: KeyList> Merging<K> {
     /// Does what the new runs pay for, with [safepoints](crate::safepoint) on the way.
     pub fn work(&mut self) {
-        for (_, spine, new) in &mut self.0 {
-            for run in new.drain(..) {
-                // What a spine takes for times counts its runs: an epoch may have several.
-                let mut lower = Antichain::new();
-                spine.read_upper(&mut lower);
-                let upper = Antichain::from_elem(lower.first().map_or(0, |runs| runs + 1));
-                let description = Description::new(lower, upper.clone(), Antichain::from_elem(0));
-                spine.insert(Span::new(description, Some(run)));
-                spine.set_physical_compaction(upper.borrow());
-            }
+        for (_, tiers, new) in &mut self.stretches {
+            new.drain(..).for_each(|run| tiers.insert(run, self.since));
         }
     }
 }
 
-impl<K: KeyList + 'static> Store<K> {
+impl<K: KeyList> Store<K> {
     /// An empty store. `stretch_ms` 0: keys have no event time.
     pub fn new(stretch_ms: i64) -> Self {
         Store { stretch: stretch_ms, stretches: BTreeMap::new(), upper: 0, since: 0 }
@@ -114,9 +101,8 @@ impl<K: KeyList + 'static> Store<K> {
     /// Puts in all updates of an epoch, by stretch, and closes the epochs before `upper`. They are [to be
     /// merged](Store::to_merge).
     pub fn insert(&mut self, runs: Vec<(i64, Run<K>)>, upper: u64) {
-        let since = self.since;
         for (stretch, run) in runs.into_iter().filter(|(_, run)| !run.is_empty()) {
-            self.stretches.entry(stretch).or_insert_with(|| Stretch::new(since, upper.saturating_sub(1))).insert(run);
+            self.stretches.entry(stretch).or_insert_with(|| Stretch::new(upper.saturating_sub(1))).insert(run);
         }
         self.upper = upper;
     }
@@ -125,30 +111,31 @@ impl<K: KeyList + 'static> Store<K> {
     pub fn to_merge(&mut self) -> Merging<K> {
         let with_new = self.stretches.iter_mut().filter(|(_, stretch)| !stretch.new.is_empty());
         let take = |(number, stretch): (&i64, &mut Stretch<K>)| {
-            Some((*number, stretch.spine.take()?, std::mem::take(&mut stretch.new)))
+            (*number, std::mem::take(&mut stretch.tiers), std::mem::take(&mut stretch.new))
         };
-        Merging(with_new.filter_map(take).collect())
+        Merging { since: self.since, stretches: with_new.map(take).collect() }
     }
 
     /// Takes back what has been merged.
     pub fn merged(&mut self, merging: Merging<K>) {
-        for (number, mut spine, _) in merging.0 {
+        for (number, tiers, _) in merging.stretches {
             if let Some(stretch) = self.stretches.get_mut(&number) {
-                stretch.runs = spine.batches_through(Antichain::new().borrow()).unwrap_or_default();
-                stretch.runs.extend(stretch.new.iter().cloned());
-                stretch.spine = Some(spine);
+                stretch.runs = tiers.runs().chain(&stretch.new).cloned().collect();
+                stretch.tiers = tiers;
             }
         }
     }
 
+    /// Merges what there is to merge.
+    pub fn merge(&mut self) {
+        let mut merging = self.to_merge();
+        merging.work();
+        self.merged(merging);
+    }
+
     /// Says that nobody will read as of an epoch before this one.
     pub fn compact(&mut self, since: u64) {
-        if since > self.since {
-            self.since = since;
-            let frontier = Antichain::from_elem(since);
-            let spines = self.stretches.values_mut().filter_map(|stretch| stretch.spine.as_mut());
-            spines.for_each(|spine| spine.set_logical_compaction(frontier.borrow()));
-        }
+        self.since = self.since.max(since);
     }
 
     /// Forgets every stretch before this one. What `survives` says stays is moved to this stretch.

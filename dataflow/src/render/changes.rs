@@ -8,6 +8,7 @@ use super::windows::Hops;
 use crate::arrange::reader::Reader;
 use crate::arrange::{Accum, Dictionary, Key, Keys, Place};
 use crate::views::change::Bounds;
+use differential_dataflow::difference::Semigroup;
 
 /// Changes that are being worked out.
 pub(super) struct Changes<'s> {
@@ -85,7 +86,7 @@ impl<'s> Changes<'s> {
             None => update,
             Some(before) => {
                 let mut after = before.clone();
-                after.merge(&update);
+                after.plus_equals(&update);
                 after
             }
         };
@@ -126,7 +127,7 @@ fn spread(hops: Hops, place: Place, accum: &Accum, first: i64, windows: &mut [Op
     for start in hops.starts(place) {
         let slot = usize::try_from((start - first) / hops.advance).ok();
         match slot.and_then(|slot| windows.get_mut(slot)) {
-            Some(Some(sum)) => sum.merge(accum),
+            Some(Some(sum)) => sum.plus_equals(accum),
             Some(none) => *none = Some(accum.clone()),
             None => {}
         }

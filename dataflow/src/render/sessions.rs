@@ -13,6 +13,7 @@
 
 use crate::arrange::reader::Reader;
 use crate::arrange::{Accum, Key, Keys, Place, Run, Store};
+use differential_dataflow::difference::Semigroup;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -192,7 +193,7 @@ impl Outcome {
             if !tell && let Some(place) = latest.continues(group, arrivals, gap) {
                 let mut arrivals = arrivals.iter_mut().map(|a| std::mem::replace(&mut a.accum, Accum::dead()));
                 let Some(mut sum) = arrivals.next() else { continue };
-                arrivals.for_each(|accum| sum.merge(&accum));
+                arrivals.for_each(|accum| sum.plus_equals(&accum));
                 self.push(stored, epoch, Key { group, place }, sum);
                 continue;
             }
@@ -318,7 +319,7 @@ fn join(near: &mut Vec<Touched>, arrival: &mut Arrival, gap: i64) -> u64 {
             && meets(session)
             && let Some(accum) = session.after.take()
         {
-            joined.merge(&accum);
+            joined.plus_equals(&accum);
             session.delta = Some(Accum::dead());
         }
     }
@@ -329,12 +330,12 @@ fn join(near: &mut Vec<Touched>, arrival: &mut Arrival, gap: i64) -> u64 {
     });
     let session = &mut near[at];
     match &mut session.after {
-        Some(after) => after.merge(&joined),
+        Some(after) => after.plus_equals(&joined),
         None => session.after = Some(joined.clone()),
     }
     let end = session.after.as_ref().map_or(joined.time, |after| after.time);
     match &mut session.delta {
-        Some(delta) => delta.merge(&joined),
+        Some(delta) => delta.plus_equals(&joined),
         None => session.delta = Some(joined),
     }
     for (other, session) in near.iter_mut().enumerate().skip(from).take_while(|(_, t)| t.start <= high) {

@@ -8,6 +8,7 @@
 use crate::arrange::{Accum, Place};
 use crate::time::WindowSpec;
 use crate::views::change::Bounds;
+use differential_dataflow::difference::Semigroup;
 use std::collections::BTreeMap;
 
 /// Tumbling and hopping windows: their size, advance and pane, in ms.
@@ -80,7 +81,7 @@ impl Hops {
     pub fn spread(&self, place: Place, accum: &Accum, windows: &mut BTreeMap<i64, Accum>) {
         for start in self.starts(place) {
             match windows.get_mut(&start) {
-                Some(sum) => sum.merge(accum),
+                Some(sum) => sum.plus_equals(accum),
                 None => {
                     windows.insert(start, accum.clone());
                 }

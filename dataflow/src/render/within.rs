@@ -439,9 +439,7 @@ impl Meeting {
             (stretch, run)
         });
         self.store.insert(runs.collect(), epoch + 1);
-        let mut merging = self.store.to_merge();
-        merging.work();
-        self.store.merged(merging);
+        self.store.merge();
         self.store.compact(epoch);
         self.close_open(upto.clock, &mut out);
         self.forget(upto.clock);

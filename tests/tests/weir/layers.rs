@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("weir-sinks", &["weir-cluster"]),
     ("weir-cluster", &["weir-bench"]),
     ("timely", &["weir-dataflow", "weir-cluster"]),
-    ("differential-dataflow", &["weir-dataflow", "weir-cluster"]),
+    ("differential-dataflow", &["weir-dataflow"]),
     ("tokio", &["weir-sinks", "weir-cluster", "weir-bench"]),
     ("warp", &["weir-cluster"]),
     ("rdkafka", &["weir-ingest", "weir-sinks", "weir-cluster", "weir-bench"]),
