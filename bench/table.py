@@ -161,8 +161,9 @@ def peers(parts):
             theirs = statistics.median(r[name]["cpu_s"] * 1e6 / r[name]["events"] for r in result["rounds"])
             ours = statistics.median(r["weir"]["cpu_s"] * 1e6 / r["weir"]["events"] for r in result["rounds"])
             same = {True: "rows the same", False: "rows DIFFER", None: "rows not compared"}[result["rows_same"]]
+            files = f" (from the files × {result['ratio_cpu_files']:g})" if "ratio_cpu_files" in result else ""
             yield (f"{title}, {result['threads']} thread", f"{result['clicks'] / 1e6:g} M clicks, {result['keys']} keys",
-                   f"weir × {result['ratio_cpu']:g} by CPU second ({ours:.2f} against {theirs:.2f} CPU s a million), "
+                   f"weir × {result['ratio_cpu']:g} by CPU second ({ours:.2f} against {theirs:.2f} CPU s a million){files}, "
                    f"× {result['ratio_wall']:g} by wall time; {same}")
 
 
