@@ -2,7 +2,8 @@
 //!
 //! The intake (process 0) turns statements and requests into [`Command`]s. Worker 0 puts them into timely's
 //! Sequencer, so every worker of every process applies the same commands in the same order. Answers travel back to
-//! worker 0 and from there through a channel to whoever asked. Peeks are no commands: see [`Ask`].
+//! worker 0 and from there through a channel to whoever asked. Peeks are no commands: see [`Ask`], which each worker of
+//! process 0 answers by itself.
 
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -77,19 +78,33 @@ pub struct Ask {
     pub query: RowQuery,
     /// After the commands that were sent before: so many.
     pub after: u64,
-    as_of: OnceLock<u64>,
+    moment: OnceLock<Moment>,
     latest: Arc<Mutex<HashMap<String, u64>>>,
 }
 
+/// When a peek is answered.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Moment {
+    /// As of this epoch.
+    pub epoch: u64,
+    /// When so many commands have been carried out: a view that was replaced since is another one.
+    pub commands: u64,
+}
+
 impl Ask {
-    /// The epoch as of which all workers answer: of the first one that asks, the latest that it knows to be `closed` on
-    /// all of them, and none before that of an earlier question.
-    pub fn as_of(&self, closed: u64) -> u64 {
-        *self.as_of.get_or_init(|| {
+    /// True when it is chosen as of when workers answer.
+    pub fn is_chosen(&self) -> bool {
+        self.moment.get().is_some()
+    }
+
+    /// As of when all workers answer: chosen by the first one that asks, which has carried out so many `commands` and knows
+    /// this epoch of the view to be `closed` on all of them; none before that of an earlier question.
+    pub fn moment(&self, closed: u64, commands: u64) -> Moment {
+        *self.moment.get_or_init(|| {
             let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
             let latest = latest.entry(self.query.input.clone()).or_default();
             *latest = closed.max(*latest);
-            *latest
+            Moment { epoch: *latest, commands }
         })
     }
 }
@@ -165,8 +180,8 @@ pub type Wake = Arc<dyn Fn(usize) + Send + Sync>;
 /// Hands an answer to whoever asked; an answer nobody waits for any more is dropped.
 pub type Deliver = Arc<dyn Fn(Answer) + Send + Sync>;
 
-/// Wakes all who wait for an answer when the workers' end of the line is gone: there will be none.
-struct Closing(Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>);
+/// Wakes all who wait for an answer when worker 0 is gone, which keeps this: there will be none.
+pub struct Closing(Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -182,6 +197,8 @@ pub struct Line {
     pub asks: Vec<Option<std::sync::mpsc::Receiver<Arc<Ask>>>>,
     /// Answers.
     pub deliver: Deliver,
+    /// For worker 0.
+    pub closing: Option<Closing>,
 }
 
 /// A running subscription; dropping it ends it.
@@ -197,7 +214,7 @@ impl Workers {
         let (commands, receiver) = std::sync::mpsc::channel();
         let (asks, asked): (Vec<_>, Vec<_>) = (0..here).map(|_| std::sync::mpsc::channel()).unzip();
         let pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>> = Arc::default();
-        let answers = Closing(Arc::clone(&pending));
+        let (answers, closing) = (Arc::clone(&pending), Some(Closing(Arc::clone(&pending))));
         let answer = move |answer: Answer| {
             let id = match &answer {
                 Answer::Rows(id, _) | Answer::Done(id) | Answer::Changes(id, _) | Answer::Failed(id, _) => *id,
@@ -206,7 +223,7 @@ impl Workers {
                     return;
                 }
             };
-            if let Ok(pending) = answers.0.lock()
+            if let Ok(pending) = answers.lock()
                 && let Some(asker) = pending.get(&id)
             {
                 let _ = asker.send(answer);
@@ -215,7 +232,7 @@ impl Workers {
         let (sent, next, asks) = (Arc::default(), Arc::new(AtomicU64::new(1)), asks.into());
         let workers = Workers { commands, sent, asks, latest: Arc::default(), pending, next, peers, wake };
         let asks = asked.into_iter().map(Some).collect();
-        (workers, Line { commands: Some(receiver), asks, deliver: Arc::new(answer) })
+        (workers, Line { commands: Some(receiver), asks, deliver: Arc::new(answer), closing })
     }
 
     /// Sends a command that has no answer.
@@ -229,7 +246,7 @@ impl Workers {
 
     fn ask(&self, id: u64, query: RowQuery) {
         let after = self.sent.load(Ordering::Relaxed);
-        let ask = Arc::new(Ask { id, query, after, as_of: OnceLock::new(), latest: Arc::clone(&self.latest) });
+        let ask = Arc::new(Ask { id, query, after, moment: OnceLock::new(), latest: Arc::clone(&self.latest) });
         for (worker, asks) in self.asks.iter().enumerate() {
             if asks.send(Arc::clone(&ask)).is_err() {
                 drop(Closing(Arc::clone(&self.pending)));

@@ -580,11 +580,16 @@ impl Engine {
         self.nodes.values().map(|node| self.out_frontier(node)).min().unwrap_or(self.epoch)
     }
 
-    /// A table can be [read](Engine::peek) at this moment: not amid an operator's work on it, where a
-    /// [safepoint](crate::safepoint) is reached.
-    pub fn can_peek(&self, name: &str) -> bool {
+    /// It is a table, whose rows can be asked for.
+    pub fn is_kept(&self, name: &str) -> bool {
+        self.nodes.get(name).is_some_and(|node| node.kept.is_some())
+    }
+
+    /// A table can be [read](Engine::peek) at this moment as of an epoch: not amid an operator's work on it, where a
+    /// [safepoint](crate::safepoint) is reached. What is no table can be found to be none.
+    pub fn can_peek(&self, name: &str, as_of: u64) -> bool {
         let kept = self.nodes.get(name).and_then(|node| node.kept.as_ref());
-        kept.is_none_or(|kept| kept.try_borrow_mut().is_ok_and(|kept| kept.is_free()))
+        kept.is_none_or(|kept| kept.try_borrow().is_ok_and(|kept| kept.is_free() && kept.since() <= as_of))
     }
 
     /// The rows that a query asks for and this worker keeps, as of a closed epoch.
@@ -594,11 +599,11 @@ impl Engine {
     pub fn peek(&self, query: &RowQuery, as_of: u64) -> Result<Vec<Row>, String> {
         let node = self.nodes.get(&query.input).ok_or_else(|| format!("'{}' is not there", query.input))?;
         let kept = node.kept.as_ref().ok_or_else(|| format!("'{}' is a stream and keeps no rows", query.input))?;
-        let mut kept = kept.borrow_mut();
+        let kept = kept.borrow();
         if kept.since() > as_of {
             return Err(GONE.into());
         }
-        Ok(peek::rows(&mut kept, &node.schema, node.windowed, query, as_of))
+        Ok(peek::rows(&kept, &node.schema, node.windowed, query, as_of))
     }
 
     /// Shows all rows that this worker keeps of a table, as of the newest epoch.

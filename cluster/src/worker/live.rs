@@ -41,7 +41,7 @@ pub struct Shared {
 enum Ordered {
     /// A command, and the epoch that worker 0 chose for it: from which to subscribe.
     Command(Command, u64),
-    /// What workers of process 0 have answered already, for the others.
+    /// What worker 0 has answered already, for those of other processes.
     Peek(Told),
     /// A worker has read the tables of a group to their end, by this epoch.
     TablesRead { group: u64, epoch: u64 },
@@ -94,10 +94,11 @@ pub fn run(worker: &mut Worker, shared: &Shared) {
     let local = worker.index() % here;
     let _ = shared.threads[local].set(std::thread::current());
     let said = (local == 0).then(|| config.words.said.lock().ok()?.take()).flatten();
-    let (commands, asks, deliver) = {
+    let (commands, asks, deliver, _closing) = {
         let mut line = shared.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let commands = if worker.index() == 0 { line.commands.take() } else { None };
-        (commands, line.asks[local].take(), Arc::clone(&line.deliver))
+        let first = worker.index() == 0;
+        let (commands, closing) = if first { (line.commands.take(), line.closing.take()) } else { (None, None) };
+        (commands, line.asks[local].take(), Arc::clone(&line.deliver), closing)
     };
     let at_worker_0 = (worker.index() == 0).then(|| Arc::clone(&deliver));
     let answers = worker.dataflow_named::<u64, _, _>("Answers", |scope| {
@@ -184,10 +185,10 @@ impl Live<'_> {
                     commands.into_iter().for_each(|c| self.carry_out(worker, c, epoch));
                     self.start_readings(worker);
                 }
-                Ordered::Peek(Told { id, query, as_of }) => {
+                Ordered::Peek(Told { id, query, moment }) => {
                     if worker.index() >= self.shared.config.place.workers {
-                        let engine = Rc::clone(&self.engine);
-                        peeks::answer(&engine.borrow(), id, &query, as_of, |answer| self.answer(answer));
+                        let (engine, commands) = (Rc::clone(&self.engine), self.group);
+                        peeks::answer(&engine.borrow(), id, &query, moment, commands, |answer| self.answer(answer));
                     }
                 }
                 Ordered::TablesRead { group, epoch } => {

@@ -3,7 +3,7 @@
 //! ```text
 //! intake ─▶ Line ─▶ worker 0 ─▶ Sequencer ─▶ every worker: Command, in one order
 //! every worker, for ever:  commands · poll readers, decode, hand in · close the epoch · step timely · carry · answer
-//! intake ─▶ Ask ─▶ every worker, between and amid these (see [`peeks`]) ─▶ intake
+//! intake ─▶ Ask ─▶ every worker of process 0, between and amid these (see [`peeks`]) ─▶ intake
 //! ```
 //!
 //! Streams wait for tables: a stream that starts together with tables is admitted when every worker has read its share

@@ -3,13 +3,13 @@
 //! Who asks tells all workers of process 0 at once. The first one that comes to it chooses the epoch, and each answers for
 //! its own rows, straight to who asked: nobody waits for the dataflow, which carries the question to other processes only.
 
-use crate::command::{Answer, Ask, Deliver};
+use crate::command::{Answer, Ask, Deliver, Moment};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use weir_dataflow::engine::Engine;
+use weir_dataflow::engine::{Engine, GONE};
 use weir_dataflow::plan::query::RowQuery;
 
 /// What a worker was asked.
@@ -31,8 +31,8 @@ pub struct Told {
     pub id: u64,
     /// Which rows.
     pub query: RowQuery,
-    /// As of this epoch.
-    pub as_of: u64,
+    /// When.
+    pub moment: Moment,
 }
 
 impl Peeks {
@@ -63,22 +63,39 @@ impl Peeks {
         let (carried_out, deliver, untold) = (self.carried_out, &self.deliver, &mut self.untold);
         self.waiting.retain(|ask| {
             let input = &ask.query.input;
-            if ask.after > carried_out || !engine.can_peek(input) {
+            if ask.after > carried_out {
                 return true;
             }
-            let as_of = ask.as_of(engine.frontier(input).saturating_sub(1));
-            answer(&engine, ask.id, &ask.query, as_of, |answer| deliver(answer));
+            // Of what is not there no epoch is closed.
+            let closed = if engine.is_kept(input) { engine.frontier(input).saturating_sub(1) } else { 0 };
+            let oldest = if ask.is_chosen() { u64::MAX } else { closed };
+            if !engine.can_peek(input, oldest) {
+                return true;
+            }
+            let moment = ask.moment(closed, carried_out);
+            if moment.commands > carried_out {
+                return true;
+            }
+            answer(&engine, ask.id, &ask.query, moment, carried_out, |answer| deliver(answer));
             if let Some(untold) = untold {
-                untold.push(Told { id: ask.id, query: ask.query.clone(), as_of });
+                untold.push(Told { id: ask.id, query: ask.query.clone(), moment });
             }
             false
         });
     }
 }
 
-/// A worker's answer.
-pub fn answer(engine: &Engine, id: u64, query: &RowQuery, as_of: u64, mut give: impl FnMut(Answer)) {
-    match engine.peek(query, as_of) {
+/// The answer of a worker that has carried out so many commands.
+pub fn answer(
+    engine: &Engine,
+    id: u64,
+    query: &RowQuery,
+    moment: Moment,
+    carried_out: u64,
+    mut give: impl FnMut(Answer),
+) {
+    let rows = if moment.commands == carried_out { engine.peek(query, moment.epoch) } else { Err(GONE.into()) };
+    match rows {
         Ok(rows) => {
             for rows in chunks(rows) {
                 give(Answer::Rows(id, rows));

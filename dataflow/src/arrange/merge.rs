@@ -50,7 +50,7 @@ impl<H> Node<H> {
 const TOGETHER: usize = 256;
 
 impl<K: KeyList> Merge<K> {
-    /// Of these runs, the earlier ones first. Epochs before `since` are not told apart any more.
+    /// Of these runs, in any order. Epochs before `since` are not told apart any more.
     pub fn new(runs: Vec<Rc<Run<K>>>, since: u64) -> Self {
         let updates = runs.iter().map(|run| run.len()).sum();
         let out = Run::new(since, updates, runs.iter().map(|run| run.key_bytes()).sum());

@@ -129,9 +129,14 @@ impl<K: KeyList> Run<K> {
         self.keys.bytes()
     }
 
-    /// Gives room back that is not used, where that is much.
+    /// Gives room back that is not used, where that is much, and that of epochs that are all the same.
     pub(super) fn shrink(&mut self) {
         self.keys.shrink();
         self.accums.shrink();
+        if self.epochs.iter().all(|epoch| Some(epoch) == self.epochs.first()) {
+            self.epoch = self.epochs.first().copied().unwrap_or(self.epoch);
+            self.epochs = Vec::new();
+        }
+        self.epochs.shrink_to_fit();
     }
 }

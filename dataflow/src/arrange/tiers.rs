@@ -74,3 +74,36 @@ impl<K: KeyList> Tier<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrange::{Accum, Key, Keys, Place};
+
+    /// Large and small runs: none is lost, and there are few at any time, though merges take several.
+    #[test]
+    fn runs_become_few_and_none_is_lost() {
+        let (mut tiers, mut put_in, mut most) = (Tiers::<Keys>::default(), 0, 0);
+        for epoch in 0..600u64 {
+            // A prime number of steps between the keys, and as many as this epoch's kind has.
+            let updates = [2000, 300, 40, 5000][epoch as usize / 4 % 4];
+            let mut groups: Vec<u32> = (0..updates).map(|i| (i * 7919 + epoch as u32 * 31) % 10_007).collect();
+            groups.sort_unstable();
+            let mut run = Run::new(epoch, 0, 0);
+            for group in groups {
+                run.push(Key { group, place: Place::default() }, Accum { rows: 1, time: 7, parts: None });
+                put_in += 1;
+            }
+            tiers.insert(Rc::new(run), epoch.saturating_sub(3));
+            let rows = |run: &Rc<Run<Keys>>| (0..run.len()).map(|at| run.accum(at).rows).sum::<i64>();
+            if epoch % 50 == 49 {
+                assert_eq!(tiers.runs().map(rows).sum::<i64>(), put_in);
+            }
+            most = most.max(tiers.runs().count());
+            assert!(tiers.0.iter().all(|tier| tier.waiting.len() < 2 * FAN));
+        }
+        assert!(tiers.0.len() > 4 && most < 4 * 2 * FAN, "{most} runs");
+        // What is of one epoch by now has no epochs of its own.
+        assert!(tiers.runs().map(|run| run.len()).sum::<usize>() < 12 * 10_007);
+    }
+}

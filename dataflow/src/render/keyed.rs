@@ -62,7 +62,7 @@ pub struct Shape {
     pub tells_ends: bool,
 }
 
-/// A table on one worker: shared by the operator, which writes it between two steps' reads, and the worker.
+/// A table on one worker: shared by the operator, which writes it, and the worker, which reads it between and amid steps.
 pub struct Kept {
     shape: Shape,
     groups: SharedGroups,
@@ -170,7 +170,7 @@ impl Kept {
     }
 
     /// Shows the rows of a selection, in ascending order of key and window.
-    pub fn rows(&mut self, selection: &Selection<'_>, each: impl FnMut(PackedRow)) {
+    pub fn rows(&self, selection: &Selection<'_>, each: impl FnMut(PackedRow)) {
         let horizon = self.horizon(selection.as_of);
         let (from, to) = selection.starts;
         // A hopping window's panes may lie in the next stretch; a session may lie in a later one than its start's.

@@ -439,8 +439,8 @@ impl Meeting {
             (stretch, run)
         });
         self.store.insert(runs.collect(), epoch + 1);
-        self.store.merge();
         self.store.compact(epoch);
+        self.store.merge();
         self.close_open(upto.clock, &mut out);
         self.forget(upto.clock);
         // Clocks count from here on.

@@ -10,7 +10,7 @@ use crate::views::change::{Bounds, Row};
 use arrow_array::{Array, ArrayRef, BooleanArray};
 
 /// The rows that a query asks for.
-pub fn rows(kept: &mut Kept, schema: &Schema, windowed: bool, query: &RowQuery, as_of: u64) -> Vec<Row> {
+pub fn rows(kept: &Kept, schema: &Schema, windowed: bool, query: &RowQuery, as_of: u64) -> Vec<Row> {
     let keys = query
         .keys
         .as_ref()

@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         turn::shared("rest/pause-resume-terminate", pause_resume_terminate),
+        turn::shared("rest/made-again", made_again),
         turn::shared("rest/refusals", refusals),
         turn::shared("rest/windows-by-text", windows_by_text),
         turn::shared("rest/every-change", every_change),
@@ -83,6 +84,40 @@ fn pause_resume_terminate() -> Result<()> {
     for verb in ["PAUSE", "RESUME", "TERMINATE"] {
         let (status, body) = refused(&server, &format!("{verb} {id};"))?;
         ensure!(status == 400 && body["message"] == format!("Unknown queryId: {id}"), "{status} {body}");
+    }
+    Ok(())
+}
+
+/// A table that ends and is made again while it is asked for, on two workers: it is there or not, and its counts never go back.
+fn made_again() -> Result<()> {
+    let server = start(&["--workers", "2"])?;
+    let table = "CREATE TABLE passed AS SELECT gate, COUNT(*) AS n FROM cars GROUP BY gate;";
+    server.ksql("CREATE STREAM cars (gate STRING) WITH (KAFKA_TOPIC='cars', VALUE_FORMAT='JSON', PARTITIONS=2);")?;
+    let gates = ["a", "b", "c", "d"];
+    let counts = || -> Result<Vec<i64>> {
+        let (_, rows) = server.pull("SELECT * FROM passed;")?;
+        Ok(gates
+            .iter()
+            .map(|gate| rows.iter().find(|r| r[0] == *gate).and_then(|r| r[1].as_i64()).unwrap_or(0))
+            .collect())
+    };
+    let mut all = 0;
+    for _ in 0..3 {
+        let made = server.ksql(table)?;
+        let id = made[0]["commandStatus"]["queryId"].as_str().context("no query id")?.to_owned();
+        let mut seen = vec![0; gates.len()];
+        for number in 0..20 {
+            server.ksql(&format!("INSERT INTO cars (gate) VALUES ('{}');", gates[number % gates.len()]))?;
+            all += 1;
+            let now = counts()?;
+            ensure!(now.iter().zip(&seen).all(|(now, seen)| now >= seen), "{now:?} after {seen:?}");
+            ensure!(now.iter().sum::<i64>() <= all, "{now:?} of {all}");
+            seen = now;
+        }
+        wait_for(PATIENCE, "all cars", || Ok(ensure!(counts()?.iter().sum::<i64>() == all)))?;
+        server.ksql(&format!("TERMINATE {id};"))?;
+        ensure!(server.pull("SELECT * FROM passed;").is_err(), "a table that has ended is kept");
+        server.ksql("DROP TABLE passed;")?;
     }
     Ok(())
 }
