@@ -167,12 +167,15 @@ pub struct Workers {
     /// By view the latest epoch as of which a peek was answered.
     latest: Arc<Mutex<HashMap<String, u64>>>,
     /// Open requests, by id.
-    pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>,
+    pending: Pending,
     next: Arc<AtomicU64>,
     /// Workers of all processes: each answers a peek with `Done`.
     peers: usize,
     wake: Wake,
 }
+
+/// Who waits for answers, by request.
+type Pending = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>;
 
 /// Rouses a worker of this process that has nothing to do.
 pub type Wake = Arc<dyn Fn(usize) + Send + Sync>;
@@ -181,7 +184,7 @@ pub type Wake = Arc<dyn Fn(usize) + Send + Sync>;
 pub type Deliver = Arc<dyn Fn(Answer) + Send + Sync>;
 
 /// Wakes all who wait for an answer when worker 0 is gone, which keeps this: there will be none.
-pub struct Closing(Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>>);
+pub struct Closing(Pending);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -213,7 +216,7 @@ impl Workers {
     pub fn new(peers: usize, here: usize, wake: Wake, heard: mpsc::UnboundedSender<Word>) -> (Workers, Line) {
         let (commands, receiver) = std::sync::mpsc::channel();
         let (asks, asked): (Vec<_>, Vec<_>) = (0..here).map(|_| std::sync::mpsc::channel()).unzip();
-        let pending: Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>> = Arc::default();
+        let pending = Pending::default();
         let (answers, closing) = (Arc::clone(&pending), Some(Closing(Arc::clone(&pending))));
         let answer = move |answer: Answer| {
             let id = match &answer {
@@ -237,11 +240,21 @@ impl Workers {
 
     /// Sends a command that has no answer.
     pub fn send(&self, command: Command) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        if self.commands.send(command).is_err() {
-            drop(Closing(Arc::clone(&self.pending)));
+        if !self.put_in_line(command) {
+            self.hang_up();
         }
         (self.wake)(0);
+    }
+
+    /// False when the workers have ended.
+    fn put_in_line(&self, command: Command) -> bool {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.commands.send(command).is_ok()
+    }
+
+    /// There will be no more answers.
+    fn hang_up(&self) {
+        drop(Closing(Arc::clone(&self.pending)));
     }
 
     fn ask(&self, id: u64, query: RowQuery) {
@@ -249,7 +262,7 @@ impl Workers {
         let ask = Arc::new(Ask { id, query, after, moment: OnceLock::new(), latest: Arc::clone(&self.latest) });
         for (worker, asks) in self.asks.iter().enumerate() {
             if asks.send(Arc::clone(&ask)).is_err() {
-                drop(Closing(Arc::clone(&self.pending)));
+                self.hang_up();
             }
             (self.wake)(worker);
         }
@@ -257,8 +270,7 @@ impl Workers {
 
     /// False when the workers have ended: nothing is done any more.
     pub fn is_alive(&self) -> bool {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        self.commands.send(Command::Group(Vec::new())).is_ok()
+        self.put_in_line(Command::Group(Vec::new()))
     }
 
     fn request(&self) -> (u64, mpsc::UnboundedReceiver<Answer>) {

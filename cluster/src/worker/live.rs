@@ -180,7 +180,7 @@ impl Live<'_> {
             match ordered {
                 Ordered::Command(command, epoch) => {
                     self.group += 1;
-                    self.peeks.borrow_mut().count_command();
+                    self.peeks.borrow_mut().carry_out(self.group);
                     let commands = flatten(command);
                     commands.into_iter().for_each(|c| self.carry_out(worker, c, epoch));
                     self.start_readings(worker);

@@ -17,7 +17,7 @@ pub struct Peeks {
     engine: Rc<RefCell<Engine>>,
     asks: Option<Receiver<Arc<Ask>>>,
     waiting: Vec<Arc<Ask>>,
-    /// How many commands this worker has carried out.
+    /// The number of the latest command that this worker has carried out.
     carried_out: u64,
     deliver: Deliver,
     /// What workers of other processes have not been told yet, if this worker is to tell them.
@@ -42,9 +42,9 @@ impl Peeks {
         Peeks { engine, asks, waiting: Vec::new(), carried_out: 0, deliver, untold }
     }
 
-    /// The worker carries out one more command: what was asked after it may be answered.
-    pub fn count_command(&mut self) {
-        self.carried_out += 1;
+    /// The worker carries out its so many-th command: what was asked after it may be answered.
+    pub fn carry_out(&mut self, command: u64) {
+        self.carried_out = command;
     }
 
     /// What other processes are to be told since this was asked last.
@@ -68,8 +68,8 @@ impl Peeks {
             }
             // Of what is not there no epoch is closed.
             let closed = if engine.is_kept(input) { engine.frontier(input).saturating_sub(1) } else { 0 };
-            let oldest = if ask.is_chosen() { u64::MAX } else { closed };
-            if !engine.can_peek(input, oldest) {
+            // Who would choose an epoch that has gone here waits for a later one to close.
+            if !engine.can_peek(input, if ask.is_chosen() { u64::MAX } else { closed }) {
                 return true;
             }
             let moment = ask.moment(closed, carried_out);
