@@ -426,7 +426,7 @@ fn engine_output(engine: &Engine, replay: &Replay, worker: usize) -> anyhow::Res
         let (mut line, mut result) = (Vec::new(), Ok(()));
         engine.scan(&output.name, |row| {
             line.clear();
-            write_row(&mut line, &output.schema, &unpack.key(&row.key), row.window, &unpack.value(&row.value));
+            write_row(&mut line, &output.schema, &unpack.key(row.key), row.window, &unpack.value(row.value));
             if result.is_ok() {
                 result = writer.write_all(&line);
             }

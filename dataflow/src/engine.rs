@@ -11,8 +11,9 @@ use crate::render::finish::Finish;
 use crate::render::group::{self, Grouping};
 use crate::render::keyed::{self, Kept, Selection, Shape, Windows};
 use crate::render::port::{Flow, Inlet, Outlet};
+use crate::render::table_changes::{TableChanges, Wanted};
 use crate::render::windows::Hops;
-use crate::render::{Reports, SharedReports, TableChange, arrivals, finals, lookup, paired, steps, tables, within};
+use crate::render::{Reports, SharedReports, arrivals, finals, lookup, paired, steps, tables, within};
 use crate::row::{Batch, Schema, packed};
 use crate::time::WindowSpec;
 use crate::views::change::{ChangeBatch, Row};
@@ -36,7 +37,7 @@ const RECENT: usize = 50_000;
 /// What a node reads.
 enum Port {
     Batches(Inlet<Batch>),
-    Changes(Inlet<Arc<Vec<TableChange>>>),
+    Changes(Inlet<Arc<TableChanges>>),
 }
 
 /// One way into a node.
@@ -44,8 +45,10 @@ struct Input {
     /// What is read; empty: what is handed in.
     from: String,
     port: Port,
-    /// The columns that are read; `None`: all.
+    /// Of a stream, the columns that are read; `None`: all.
     reads: Option<Vec<usize>>,
+    /// What is wanted of a table's changes.
+    wanted: Wanted,
 }
 
 /// What a node brings.
@@ -53,7 +56,7 @@ enum Out {
     /// A declared stream: its batches are handed on as they come in.
     Source,
     Batches(Outlet<Batch>),
-    Changes(Outlet<Arc<Vec<TableChange>>>),
+    Changes(Outlet<Arc<TableChanges>>),
     /// A subscription: nothing.
     None,
 }
@@ -72,7 +75,7 @@ struct Node {
     /// How many records or changes are kept.
     recent_records: usize,
     /// Of a table: all changes so far; `None` when there were too many or they are not kept.
-    changes: Option<Vec<Arc<Vec<TableChange>>>>,
+    changes: Option<Vec<Arc<TableChanges>>>,
     /// Its partitions are dealt out to several workers, batch by batch.
     split: bool,
     /// Rows that came out of it on this worker, since they were last asked for.
@@ -198,7 +201,7 @@ impl Engine {
                 let (kept, changes) = keyed::render(parcels, shape, group::groups(&scope), &source.name, &reports);
                 (inlet, kept, Outlet::new(changes))
             });
-            let input = Input { from: String::new(), port: Port::Batches(inlet), reads: None };
+            let input = Input { from: String::new(), port: Port::Batches(inlet), reads: None, wanted: Wanted::Nothing };
             (Some(dataflow), vec![input], Out::Changes(outlet), Some(kept))
         } else {
             (None, Vec::new(), Out::Source, None)
@@ -311,15 +314,15 @@ impl Engine {
         let port = worker.dataflow_named::<u64, _, _>(name, |scope| {
             if table {
                 let (inlet, changes) = Inlet::new(scope, at);
-                subscribe::collect(subscribe::changed_rows(changes, &schema), first, deliver);
+                subscribe::collect(subscribe::changed_rows(changes), &schema, first, deliver);
                 Port::Changes(inlet)
             } else {
                 let (inlet, batches) = Inlet::new(scope, at);
-                subscribe::collect(subscribe::stream_rows(batches, &schema, rekeyed), None, deliver);
+                subscribe::collect(subscribe::stream_rows(batches, &schema, rekeyed), &schema, None, deliver);
                 Port::Batches(inlet)
             }
         });
-        let input = Input { from: input.to_owned(), port, reads: None };
+        let input = Input { from: input.to_owned(), port, reads: None, wanted: Wanted::New };
         let node = Node::new(schema, Some(dataflow), vec![input], Out::None);
         self.add(name.to_owned(), node);
         self.prime(worker, name, snapshot);
@@ -329,7 +332,7 @@ impl Engine {
     fn add(&mut self, name: String, mut node: Node) {
         node.inputs.iter_mut().for_each(|input| input.port.begin());
         if let Some(kept) = node.kept.as_ref().filter(|_| self.options.keep_changes) {
-            kept.borrow_mut().listen(true);
+            kept.borrow_mut().listen(Wanted::OldAndNew);
             node.changes = Some(Vec::new());
         }
         if let Some(kept) = node.kept.as_ref().filter(|_| self.options.finite) {
@@ -368,10 +371,10 @@ impl Engine {
             }
             joins.iter().for_each(|join| self.remove(worker, join));
         }
-        let read: BTreeSet<&String> = self.nodes.values().flat_map(|n| n.inputs.iter().map(|i| &i.from)).collect();
         for (name, node) in &self.nodes {
-            if let Some(kept) = &node.kept {
-                kept.borrow_mut().listen(node.changes.is_some() || read.contains(name));
+            if let Some(kept) = node.kept.as_ref().filter(|_| node.changes.is_none()) {
+                let readers = self.nodes.values().flat_map(|n| &n.inputs).filter(|input| input.from == *name);
+                kept.borrow_mut().listen(readers.map(|input| input.wanted).max().unwrap_or_default());
             }
         }
     }
@@ -386,14 +389,14 @@ impl Engine {
             self.pump_but(Some(name));
         }
         let Some(mut node) = self.nodes.remove(name) else { return };
-        for Input { from, port, .. } in &mut node.inputs {
+        for Input { from, port, wanted, .. } in &mut node.inputs {
             let Some(source) = self.nodes.get(from) else { continue };
             match port {
                 Port::Changes(inlet) => {
                     if let Some(changes) = &source.changes {
                         changes.iter().for_each(|changes| inlet.send(0, Arc::clone(changes)));
                     } else if let Some(kept) = &source.kept {
-                        let snapshot = kept.borrow_mut().snapshot(self.out_frontier(source));
+                        let snapshot = kept.borrow_mut().snapshot(self.out_frontier(source), *wanted);
                         if !snapshot.is_empty() {
                             inlet.send(0, Arc::new(snapshot));
                         }
@@ -409,12 +412,13 @@ impl Engine {
         self.nodes.insert(name.to_owned(), node);
     }
 
-    /// A table that a node reads has put in far more than what has come out of it.
+    /// A table that a node reads has put in far more than what has come out of it, or told less of it than the node wants.
     fn inputs_are_ahead(&self, name: &str) -> bool {
         let inputs = self.nodes.get(name).map(|node| &node.inputs);
-        inputs.into_iter().flatten().filter_map(|input| self.nodes.get(&input.from)).any(|source| {
+        inputs.into_iter().flatten().any(|input| {
+            let Some(source) = self.nodes.get(&input.from) else { return false };
             let frontier = self.out_frontier(source);
-            source.kept.as_ref().is_some_and(|kept| kept.borrow().is_ahead(frontier))
+            source.kept.as_ref().is_some_and(|kept| kept.borrow().is_ahead(frontier, input.wanted))
         })
     }
 
@@ -607,7 +611,7 @@ impl Engine {
     }
 
     /// Shows all rows that this worker keeps of a table, as of the newest epoch.
-    pub fn scan(&self, name: &str, each: impl FnMut(keyed::PackedRow)) {
+    pub fn scan(&self, name: &str, each: impl FnMut(keyed::PackedRow<'_>)) {
         if let Some(kept) = self.nodes.get(name).and_then(|n| n.kept.as_ref()) {
             let selection =
                 Selection { keys: None, bounds_behind: false, starts: (i64::MIN, i64::MAX), as_of: u64::MAX };
@@ -659,7 +663,7 @@ impl<'scope> Building<'_, 'scope> {
                 let Aggregate { group, calls, window, .. } = aggregate;
                 let grouping = Grouping { group: group.clone(), calls: calls.clone(), window: *window };
                 let parcels = if aggregate.retracts {
-                    let changes = self.changes(&aggregate.input.input);
+                    let changes = self.changes(&aggregate.input.input, Wanted::OldAndNew);
                     let steps = aggregate.input.clone();
                     tables::groups(changes, input.clone(), steps, grouping, self.view, self.reports)
                 } else {
@@ -668,7 +672,7 @@ impl<'scope> Building<'_, 'scope> {
                 (parcels, shape(aggregate))
             }
             ViewKind::Table(pipeline) => {
-                let changes = self.changes(&pipeline.input);
+                let changes = self.changes(&pipeline.input, Wanted::OldAndNew);
                 let (steps, output) = (pipeline.clone(), view.schema.clone());
                 let parcels = tables::rows(changes, input.clone(), steps, output, self.view, self.reports);
                 let shape = Shape {
@@ -712,17 +716,17 @@ impl<'scope> Building<'_, 'scope> {
             }
             Matching::Primary | Matching::Foreign => {
                 let foreign = join.on == Matching::Foreign;
-                let left = (self.changes(&join.left.input.input), left.0);
-                let right = (self.changes(&join.right.input.input), right.0);
+                let left = (self.changes(&join.left.input.input, Wanted::OldAndNew), left.0);
+                let right = (self.changes(&join.right.input.input, Wanted::OldAndNew), right.0);
                 Out::Changes(Outlet::new(paired::render(left, right, join, foreign, self.view, self.reports)))
             }
         }
     }
 
     /// A table's changes.
-    fn changes(&mut self, table: &str) -> Flow<'scope, Arc<Vec<TableChange>>> {
+    fn changes(&mut self, table: &str, wanted: Wanted) -> Flow<'scope, Arc<TableChanges>> {
         let (inlet, changes) = Inlet::new(self.scope, self.frontier);
-        self.inputs.push(Input { from: table.to_owned(), port: Port::Changes(inlet), reads: None });
+        self.inputs.push(Input { from: table.to_owned(), port: Port::Changes(inlet), reads: None, wanted });
         changes
     }
 
@@ -730,7 +734,12 @@ impl<'scope> Building<'_, 'scope> {
     fn stream(&mut self, pipeline: &Pipeline) -> Flow<'scope, Batch> {
         let (inlet, mut stream) = Inlet::new(self.scope, self.frontier);
         let reads = Some(pipeline.columns.clone());
-        self.inputs.push(Input { from: pipeline.input.clone(), port: Port::Batches(inlet), reads });
+        self.inputs.push(Input {
+            from: pipeline.input.clone(),
+            port: Port::Batches(inlet),
+            reads,
+            wanted: Wanted::Nothing,
+        });
         let mut pending = Vec::new();
         for step in &pipeline.steps {
             match step {
@@ -739,7 +748,7 @@ impl<'scope> Building<'_, 'scope> {
                         let steps = std::mem::take(&mut pending);
                         stream = steps::render(stream, steps, None, self.view, self.reports);
                     }
-                    let changes = self.changes(&lookup.table);
+                    let changes = self.changes(&lookup.table, Wanted::New);
                     stream = lookup::render(stream, changes, lookup.clone(), self.view, self.reports);
                 }
                 Step::Filter(_) | Step::Project(_) | Step::Explode(_) => pending.push(step.clone()),

@@ -73,11 +73,11 @@ fn run(records: Vec<Vec<Record>>, at: u64, paces: Vec<Pace>) -> Told {
 }
 
 /// What is there after all changes.
-fn rows<'a>(changes: impl IntoIterator<Item = &'a Row>) -> BTreeMap<Vec<Value>, Vec<Value>> {
+fn rows(changes: impl IntoIterator<Item = Row>) -> BTreeMap<Vec<Value>, Vec<Value>> {
     let mut rows = BTreeMap::new();
     for change in changes {
-        match &change.value {
-            Some(value) => rows.insert(change.key.clone(), value.clone()),
+        match change.value {
+            Some(value) => rows.insert(change.key, value),
             None => rows.remove(&change.key),
         };
     }
@@ -111,7 +111,7 @@ proptest! {
         }
 
         let [first, late, grouped] = run(records, at, paces);
-        let all = |batches: &[ChangeBatch]| rows(batches.iter().flat_map(|b| &b.rows));
+        let all = |batches: &[ChangeBatch]| rows(batches.iter().flat_map(|b| b.rows.clone().into_vec()));
         prop_assert_eq!(all(&first), table.clone());
         prop_assert_eq!(all(&late), table);
         let mut counted = all(&grouped);
@@ -119,13 +119,13 @@ proptest! {
         prop_assert_eq!(counted, groups);
 
         for batch in first.iter().chain(&late) {
-            let keys: BTreeSet<&Vec<Value>> = batch.rows.iter().map(|r| &r.key).collect();
+            let keys: BTreeSet<Vec<Value>> = batch.rows.clone().into_vec().into_iter().map(|r| r.key).collect();
             prop_assert_eq!(keys.len(), batch.rows.len(), "a row twice in {:?}", batch);
         }
         // The first batch has all that was there.
         let before = all(&first.iter().filter(|b| b.upper <= at).cloned().collect::<Vec<_>>());
-        let snapshot: BTreeSet<&Vec<Value>> =
-            late.iter().filter(|b| b.upper <= at + 1).flat_map(|b| &b.rows).map(|r| &r.key).collect();
+        let snapshot = late.iter().filter(|b| b.upper <= at + 1).flat_map(|b| b.rows.clone().into_vec());
+        let snapshot: BTreeSet<Vec<Value>> = snapshot.map(|r| r.key).collect();
         prop_assert!(before.keys().all(|key| snapshot.contains(key)), "{:?} of {:?}", snapshot, before);
     }
 }

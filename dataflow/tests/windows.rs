@@ -160,7 +160,7 @@ fn run(
     let (told, late) = common::run(plan, epochs("S", &records, cut, batches_an_epoch), shape, move |engine| {
         let unpack = Unpack::new(&schema);
         engine.scan("OUTPUT", |row| {
-            let (key, row) = cells(&unpack.key(&row.key), row.window, &unpack.value(&row.value));
+            let (key, row) = cells(&unpack.key(row.key), row.window, &unpack.value(row.value));
             assert!(r.lock().unwrap().insert(key, row).is_none(), "a row twice");
         });
     });

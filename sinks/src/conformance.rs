@@ -60,7 +60,7 @@ pub(crate) fn change(k: i64, n: Option<i64>) -> Row {
 }
 
 pub(crate) fn batch(epoch: u64, rows: Vec<Row>) -> ChangeBatch {
-    ChangeBatch { lower: epoch, upper: epoch + 1, rows }
+    ChangeBatch { lower: epoch, upper: epoch + 1, rows: rows.into() }
 }
 
 /// Changes of ten keys over `epochs`, with some taken away.
@@ -75,7 +75,7 @@ pub(crate) fn changes(epochs: std::ops::Range<u64>) -> Vec<ChangeBatch> {
 /// What a destination has to show after these batches.
 pub(crate) fn expected(shows: Shows, batches: &[ChangeBatch]) -> BTreeMap<i64, Vec<Option<i64>>> {
     let mut out: BTreeMap<i64, Vec<Option<i64>>> = BTreeMap::new();
-    for row in batches.iter().flat_map(|batch| &batch.rows) {
+    for row in batches.iter().flat_map(|batch| batch.rows.clone().into_vec()) {
         let [Value::Bigint(k)] = row.key[..] else { panic!("another key") };
         let n = row.value.as_ref().map(|values| {
             let Value::Bigint(n) = values[1] else { panic!("another value") };

@@ -64,7 +64,7 @@ pub struct Chunk {
 
 impl From<ChangeBatch> for Chunk {
     fn from(batch: ChangeBatch) -> Self {
-        Chunk { lower: batch.lower, upper: batch.upper, first_row: 0, last: true, rows: batch.rows }
+        Chunk { lower: batch.lower, upper: batch.upper, first_row: 0, last: true, rows: batch.rows.into_vec() }
     }
 }
 

@@ -59,7 +59,7 @@ fn feed_all(worker: &mut Worker, feed: &Feed) -> Result<Vec<Row>, String> {
     let deliver = Box::new(move |batch: ChangeBatch| {
         let mut output = sink.borrow_mut();
         output.upper = batch.upper;
-        output.rows.extend(batch.rows);
+        output.rows.extend(batch.rows.into_vec());
     });
     engine.subscribe(worker, OUTPUT, &feed.view.name, 0, false, Some(deliver))?;
     let mut readers: Vec<(&Source, Decoder, u64)> = Vec::new();

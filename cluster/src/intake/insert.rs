@@ -161,9 +161,10 @@ impl Intake {
 /// Writes a query's rows to its target's topic, in order.
 async fn write(mut subscription: Subscription, target: Target, topics: Topics) {
     while let Some(Ok(batch)) = subscription.next().await {
-        let records: Vec<NewRow> = batch.rows.iter().filter_map(|row| target.record(row)).collect();
-        if records.len() < batch.rows.len() {
-            let rows = batch.rows.len() - records.len();
+        let rows = batch.rows.into_vec();
+        let records: Vec<NewRow> = rows.iter().filter_map(|row| target.record(row)).collect();
+        if records.len() < rows.len() {
+            let rows = rows.len() - records.len();
             tracing::warn!(topic = target.topic, rows, "not written: their timestamp column has no time from 1970 on");
         }
         if let Err(reason) = topics.append(&target.topic, records).await {

@@ -160,7 +160,7 @@ async fn print_view(
             () = client.closed() => return,
         };
         let rows = match batch {
-            Some(Ok(batch)) => batch.rows,
+            Some(Ok(batch)) => batch.rows.into_vec(),
             Some(Err(message)) => {
                 let _ = client.send(format!("{message}\n")).await;
                 return;

@@ -87,7 +87,7 @@ impl Intake {
             match subscription.next().await {
                 // What was before the subscription holds nothing; the rows come with the epoch where it begins.
                 Some(Ok(batch)) if batch.lower == 0 && batch.rows.is_empty() => {}
-                Some(Ok(batch)) => return Ok(batch.rows),
+                Some(Ok(batch)) => return Ok(batch.rows.into_vec()),
                 Some(Err(message)) => return Err(message),
                 None => return Err(format!("{input} was dropped")),
             }

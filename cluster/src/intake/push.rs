@@ -180,7 +180,7 @@ impl Task {
                 batch = subscription.next() => match batch {
                     Some(Ok(batch)) => {
                         let lower = batch.lower;
-                        self.shown.select(batch.rows).into_iter().for_each(|row| self.backlog.push(row));
+                        self.shown.select(batch.rows.into_vec()).into_iter().for_each(|row| self.backlog.push(row));
                         // The snapshot comes with the epoch where the subscription begins.
                         if first && (lower > 0 || !self.backlog.rows.is_empty()) {
                             first = false;

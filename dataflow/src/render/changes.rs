@@ -1,9 +1,9 @@
 //! What an epoch's updates change in the rows of a table: the rows before and after, finished some thousand at a time.
 
-use super::TableChange;
-use super::finish::{CHUNK, Item};
+use super::finish::{CHUNK, Items};
 use super::keyed::Shape;
 use super::sessions::Touched;
+use super::table_changes::TableChanges;
 use super::windows::Hops;
 use crate::arrange::reader::Reader;
 use crate::arrange::{Accum, Dictionary, Key, Keys, Place};
@@ -14,33 +14,30 @@ use differential_dataflow::difference::Semigroup;
 pub(super) struct Changes<'s> {
     shape: &'s Shape,
     groups: &'s Dictionary,
-    /// Those whose rows are not finished yet.
-    pending: Vec<Pending>,
-    out: Vec<TableChange>,
-}
-
-struct Pending {
-    group: u32,
-    window: Option<Bounds>,
-    before: Option<Accum>,
-    after: Accum,
+    with_old: bool,
+    /// What is there now, and is not finished yet.
+    after: Items<'s, Accum>,
+    /// What was there before, as far as that is asked for, and of which that is now.
+    before: Items<'s, Accum>,
+    before_of: Vec<usize>,
+    out: Vec<TableChanges>,
 }
 
 impl<'s> Changes<'s> {
-    pub(super) fn new(shape: &'s Shape, groups: &'s Dictionary) -> Self {
-        Changes { shape, groups, pending: Vec::with_capacity(CHUNK), out: Vec::new() }
+    pub(super) fn new(shape: &'s Shape, groups: &'s Dictionary, with_old: bool) -> Self {
+        let (after, before, before_of) = (Items::with_room(CHUNK), Items::with_room(0), Vec::new());
+        Changes { shape, groups, with_old, after, before, before_of, out: Vec::new() }
     }
 
     /// Groups without windows, or with windows of one pane each.
     pub(super) fn singles(
         &mut self,
-        updates: &[(Key, Accum)],
+        updates: Vec<(Key, Accum)>,
         reader: &mut Reader<Keys>,
         window: impl Fn(Place) -> Option<Bounds>,
     ) {
-        self.out.reserve(updates.len());
         for (key, update) in updates {
-            self.add(key.group, window(key.place), reader.get(*key), update.clone());
+            self.add(self.groups.key(key.group), window(key.place), reader.get(key), update);
         }
     }
 
@@ -73,50 +70,61 @@ impl<'s> Changes<'s> {
                 }
                 reader.step();
             }
+            let key = self.groups.key(*group);
             for (start, (add, before)) in (0..).map(|i| first + i * hops.advance).zip(added.drain(..).zip(&mut old)) {
                 if let Some(add) = add {
-                    self.add(*group, Some(hops.bounds(start)), before.take(), add);
+                    self.add(key, Some(hops.bounds(start)), before.take(), add);
                 }
             }
         }
     }
 
-    fn add(&mut self, group: u32, window: Option<Bounds>, before: Option<Accum>, update: Accum) {
-        let after = match &before {
-            None => update,
-            Some(before) => {
-                let mut after = before.clone();
-                after.plus_equals(&update);
-                after
+    fn add(&mut self, key: &'s [u8], window: Option<Bounds>, before: Option<Accum>, update: Accum) {
+        let mut after = update;
+        match before {
+            None => {}
+            // A row that is hidden now may have an end to be told.
+            Some(before) if self.with_old || self.shape.finish.hides() => {
+                after.plus_equals(&before);
+                self.before.push(key, window, before);
+                self.before_of.push(self.after.keys.len());
             }
-        };
-        self.pending.push(Pending { group, window, before, after });
-        if self.pending.len() >= CHUNK {
+            Some(mut before) => {
+                before.plus_equals(&after);
+                after = before;
+            }
+        }
+        self.after.push(key, window, after);
+        if self.after.keys.len() >= CHUNK {
             self.finish();
         }
     }
 
     fn finish(&mut self) {
-        let before = self.pending.iter().filter_map(|p| Some((p, p.before.as_ref()?)));
-        let after = self.pending.iter().map(|p| (p, &p.after));
-        let items: Vec<Item<'_>> = before
-            .chain(after)
-            .map(|(p, accum)| Item { key: self.groups.key(p.group), window: p.window, accum })
-            .collect();
-        let mut old = self.shape.finish.rows(&items);
-        let new = old.split_off(items.len() - self.pending.len());
-        let mut old = old.into_iter();
-        for (change, new) in self.pending.drain(..).zip(new) {
-            let old = change.before.and_then(|_| old.next()).flatten();
-            if old.is_some() || new.is_some() || self.shape.tells_ends {
-                let (key, time) = (self.groups.key(change.group).into(), change.after.time);
-                self.out.push(TableChange { key, window: change.window, old, new, time });
+        let (new, old) = (self.shape.finish.rows(&self.after), self.shape.finish.rows(&self.before));
+        let mut before_of = self.before_of.iter().copied().enumerate().peekable();
+        let bytes = self.out.last().map_or(0, TableChanges::bytes);
+        let mut out = TableChanges::with_room(self.after.keys.len(), bytes);
+        for (at, ((key, window), accum)) in
+            self.after.keys.iter().zip(&self.after.windows).zip(&self.after.accums).enumerate()
+        {
+            let was = before_of.next_if(|(_, of)| *of == at).map(|(was, _)| was).filter(|was| old.is_shown(*was));
+            if was.is_some() || new.is_shown(at) || self.shape.tells_ends {
+                let old = |out: &mut Vec<u8>| self.with_old && was.is_some_and(|was| old.push(was, out));
+                out.push_with(key, *window, accum.time, old, |out| new.push(at, out));
             }
         }
+        drop((new, old));
+        if !out.is_empty() {
+            self.out.push(out);
+        }
+        self.after.clear();
+        self.before.clear();
+        self.before_of.clear();
     }
 
     /// The changes, in order of their groups' numbers.
-    pub(super) fn done(mut self) -> Vec<TableChange> {
+    pub(super) fn done(mut self) -> Vec<TableChanges> {
         self.finish();
         self.out
     }
@@ -124,55 +132,84 @@ impl<'s> Changes<'s> {
 
 /// Adds a pane's entry to the windows that it counts for, of which the first starts at `first`.
 fn spread(hops: Hops, place: Place, accum: &Accum, first: i64, windows: &mut [Option<Accum>]) {
-    for start in hops.starts(place) {
-        let slot = usize::try_from((start - first) / hops.advance).ok();
-        match slot.and_then(|slot| windows.get_mut(slot)) {
-            Some(Some(sum)) => sum.plus_equals(accum),
-            Some(none) => *none = Some(accum.clone()),
-            None => {}
+    let mut starts = hops.starts(place);
+    let Some(start) = starts.next() else { return };
+    // What starts before the first does not change.
+    let (before, slot) = match usize::try_from((start - first) / hops.advance) {
+        Ok(slot) if start >= first => (0, slot),
+        _ => (usize::try_from((first - start) / hops.advance).unwrap_or(usize::MAX), 0),
+    };
+    let some = (1 + starts.count()).saturating_sub(before);
+    for window in windows.iter_mut().skip(slot).take(some) {
+        match window {
+            Some(sum) => sum.plus_equals(accum),
+            None => *window = Some(accum.clone()),
         }
     }
 }
 
-/// A session whose bounds change is another row: the old one goes, first all that go, then what there is now.
-pub(super) fn sessions(shape: &Shape, groups: &Dictionary, touched: &[(u32, Vec<Touched>)]) -> Vec<TableChange> {
-    let bounds = |start: i64, accum: &Accum| Bounds { start, end: accum.time };
-    let sessions = || touched.iter().flat_map(|(group, touched)| touched.iter().map(|t| (groups.key(*group), t)));
-    let items: Vec<Item<'_>> = sessions()
-        .flat_map(|(key, t)| t.before.iter().chain(&t.after).map(move |accum| (key, t.start, accum)))
-        .map(|(key, start, accum)| Item { key, window: Some(bounds(start, accum)), accum })
-        .collect();
-    let mut out = Vec::with_capacity(items.len());
-    let mut rows = shape.finish.rows(&items).into_iter();
-    for (group, touched) in touched {
-        let mut there = Vec::new();
-        for session in touched {
-            let mut row = |accum: &Option<Accum>| {
-                let accum = accum.as_ref()?;
-                Some((bounds(session.start, accum), accum.time, rows.next().flatten()))
-            };
-            let (before, after) = (row(&session.before), row(&session.after));
-            let same = before.as_ref().map(|b| b.0) == after.as_ref().map(|a| a.0);
-            let change = |window: Bounds, old, new, time| TableChange {
-                key: groups.key(*group).into(),
-                window: Some(window),
-                old,
-                new,
-                time,
-            };
-            let mut old = None;
-            match before {
-                Some((_, _, row)) if same => old = row,
-                Some((window, time, Some(row))) => out.push(change(window, Some(row), None, time)),
-                Some((.., None)) | None => {}
-            }
-            if let Some((window, time, new)) = after
-                && (old.is_some() || new.is_some())
-            {
-                there.push(change(window, old, new, time));
+/// A session whose bounds change is another row: the old one goes. Of a group first all that go, then what there is now.
+pub(super) fn sessions(
+    shape: &Shape,
+    groups: &Dictionary,
+    touched: &[(u32, Vec<Touched>)],
+    with_old: bool,
+) -> Vec<TableChanges> {
+    // Without them, a session that was there had a row.
+    let old_rows = with_old || shape.finish.hides();
+    let mut all = Vec::new();
+    let mut rest = touched;
+    while !rest.is_empty() {
+        // Whole groups.
+        let mut room = CHUNK;
+        let fits = |(_, touched): &&(u32, Vec<Touched>)| {
+            let fits = room > 0;
+            room = room.saturating_sub(2 * touched.len());
+            fits
+        };
+        let (some, others) = rest.split_at(rest.iter().take_while(fits).count());
+        rest = others;
+        let mut items = Items::<&Accum>::with_room(CHUNK);
+        for (group, touched) in some {
+            let key = groups.key(*group);
+            for Touched { start, before, after, .. } in touched {
+                let before = before.iter().filter(|_| old_rows);
+                before.chain(after).for_each(|accum| items.push(key, Some(bounds(*start, accum)), accum));
             }
         }
-        out.extend(there);
+        let rows = shape.finish.rows(&items);
+        let mut out = TableChanges::with_room(items.keys.len(), all.last().map_or(0, TableChanges::bytes));
+        let mut next = 0;
+        for (group, touched) in some {
+            let key = groups.key(*group);
+            let first = next;
+            for gone in [true, false] {
+                next = first;
+                for Touched { start, before, after, .. } in touched {
+                    let before = before.as_ref().map(|accum| (accum, old_rows.then_some(next)));
+                    next += usize::from(old_rows && before.is_some());
+                    let after = after.as_ref().map(|accum| (accum, Some(next)));
+                    next += usize::from(after.is_some());
+                    let same = before.zip(after).is_some_and(|((old, _), (new, _))| old.time == new.time);
+                    let is_shown = |at: Option<usize>| at.is_none_or(|at| rows.is_shown(at));
+                    let old = before.filter(|(_, at)| same != gone && is_shown(*at));
+                    let new = after.filter(|(_, at)| !gone && (old.is_some() || is_shown(*at)));
+                    let Some((accum, _)) = new.or(old.filter(|_| gone)) else { continue };
+                    let push = |row: Option<(&Accum, Option<usize>)>, out: &mut Vec<u8>| {
+                        row.and_then(|(_, at)| at).is_some_and(|at| rows.push(at, out))
+                    };
+                    let old = |out: &mut Vec<u8>| with_old && push(old, out);
+                    out.push_with(key, Some(bounds(*start, accum)), accum.time, old, |out| push(new, out));
+                }
+            }
+        }
+        if !out.is_empty() {
+            all.push(out);
+        }
     }
-    out
+    all
+}
+
+fn bounds(start: i64, accum: &Accum) -> Bounds {
+    Bounds { start, end: accum.time }
 }

@@ -4,9 +4,9 @@
 //! grace: no row can count for it any more. Windows that close in one epoch come out by start (sessions by end), then key.
 //! A window is never lost, however far the stream time leaps. What is held here is a copy of the table's open windows.
 
-use super::TableChange;
 use super::keyed::{Kept, Windows};
 use super::port::Flow;
+use super::table_changes::{TableChange, TableChanges};
 use crate::views::change::Bounds;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,22 +27,22 @@ pub fn over(windows: Windows, bounds: Bounds, grace: i64) -> i64 {
     }
 }
 
-/// Open windows by when they are over, start and key; the last change of each.
-type Open = BTreeMap<(i64, i64, Box<[u8]>), TableChange>;
+/// Open windows by when they are over, start and key; of each its end, its last row and that one's time.
+type Open = BTreeMap<(i64, i64, Box<[u8]>), (i64, Box<[u8]>, i64)>;
 
 /// The changes of a table's windows when they are over.
 pub fn render<'scope>(
-    changes: Flow<'scope, Arc<Vec<TableChange>>>,
+    changes: Flow<'scope, Arc<TableChanges>>,
     table: &Rc<RefCell<Kept>>,
     windows: Windows,
     grace: i64,
-) -> Flow<'scope, Arc<Vec<TableChange>>> {
+) -> Flow<'scope, Arc<TableChanges>> {
     let table = Rc::clone(table);
-    changes.unary_frontier::<CapacityContainerBuilder<Vec<Arc<Vec<TableChange>>>>, _, _, _>(
+    changes.unary_frontier::<CapacityContainerBuilder<Vec<Arc<TableChanges>>>, _, _, _>(
         Pipeline,
         "Final",
         move |_, _| {
-            let mut waiting: BTreeMap<u64, Vec<Arc<Vec<TableChange>>>> = BTreeMap::new();
+            let mut waiting: BTreeMap<u64, Vec<Arc<TableChanges>>> = BTreeMap::new();
             let mut open = Open::new();
             let mut held: Option<Capability<u64>> = None;
             let mut next = 0;
@@ -64,18 +64,19 @@ pub fn render<'scope>(
                 for epoch in epochs {
                     for change in waiting.remove(&epoch).iter().flatten().flat_map(|changes| changes.iter()) {
                         let Some(bounds) = change.window else { continue };
-                        let place = (over(windows, bounds, grace), bounds.start, change.key.clone());
+                        let place = (over(windows, bounds, grace), bounds.start, change.key.into());
                         match change.new {
-                            Some(_) => open.insert(place, TableChange { old: None, ..change.clone() }),
+                            Some(row) => open.insert(place, (bounds.end, row.into(), change.time)),
                             None => open.remove(&place),
                         };
                     }
                     let now = table.stream_time(epoch);
-                    let mut over = Vec::new();
+                    let mut over = TableChanges::default();
                     while open.first_key_value().is_some_and(|((over, ..), _)| *over <= now)
-                        && let Some((_, change)) = open.pop_first()
+                        && let Some(((_, start, key), (end, row, time))) = open.pop_first()
                     {
-                        over.push(change);
+                        let window = Some(Bounds { start, end });
+                        over.push(TableChange { key: &key, window, old: None, new: Some(&row), time });
                     }
                     if !over.is_empty() {
                         let at = capability.delayed(&epoch.max(*capability.time()));

@@ -4,12 +4,15 @@ use super::steps;
 use crate::arrange::Accum;
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::eval::EvalInput;
+use crate::plan::expr::Expr;
 use crate::plan::{Aggregate, NamedExpr};
+use crate::row::Value;
 use crate::row::packed;
 use crate::row::packer::Packer;
-use crate::row::{SqlType, Value};
 use crate::views::change::Bounds;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array};
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Rows finished together: few enough that their columns stay in the processor's cache, and fresh memory is not touched.
@@ -24,81 +27,152 @@ pub enum Finish {
     Aggregate(Box<Aggregate>),
 }
 
-/// One accumulator to finish.
-pub struct Item<'a> {
-    /// The group's packed key.
-    pub key: &'a [u8],
-    /// Its window.
-    pub window: Option<Bounds>,
-    /// What its rows add up to.
-    pub accum: &'a Accum,
+/// Accumulators to finish, in columns.
+pub struct Items<'a, A> {
+    /// The groups' packed keys.
+    pub keys: Vec<&'a [u8]>,
+    /// Their windows.
+    pub windows: Vec<Option<Bounds>>,
+    /// What their rows add up to.
+    pub accums: Vec<A>,
+}
+
+impl<'a, A> Items<'a, A> {
+    /// None, with room for so many.
+    pub fn with_room(room: usize) -> Self {
+        Items { keys: Vec::with_capacity(room), windows: Vec::with_capacity(room), accums: Vec::with_capacity(room) }
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn push(&mut self, key: &'a [u8], window: Option<Bounds>, accum: A) {
+        self.keys.push(key);
+        self.windows.push(window);
+        self.accums.push(accum);
+    }
+
+    /// Takes them away.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.windows.clear();
+        self.accums.clear();
+    }
+}
+
+/// The rows of some items.
+pub enum Finished<'a> {
+    /// Packed already.
+    Rows(Vec<Option<&'a [u8]>>),
+    /// To be put together out of parts, where HAVING shows them.
+    Parts(Vec<Part<'a>>, Option<BooleanArray>),
+}
+
+/// Some columns of rows.
+pub enum Part<'a> {
+    /// Those of the group, which are packed in its key.
+    Keys(&'a [&'a [u8]]),
+    /// Others.
+    Columns(Packer),
 }
 
 impl Finish {
-    /// The packed value columns of each item's row; `None` where there is no row: it was deleted, or HAVING hides it.
-    pub fn rows(&self, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
+    /// An accumulator may be no row.
+    pub fn hides(&self) -> bool {
         match self {
-            Finish::Row => items.iter().map(|i| i.accum.row().map(Into::into)).collect(),
-            Finish::Aggregate(aggregate) => {
-                let mut rows = Vec::with_capacity(items.len());
-                items.chunks(CHUNK).for_each(|items| rows.extend(finish(aggregate, items)));
-                rows
-            }
+            Finish::Row => true,
+            Finish::Aggregate(aggregate) => aggregate.having.is_some(),
+        }
+    }
+
+    /// The value columns of each item's row. Best asked for [`CHUNK`] items.
+    pub fn rows<'a, A: Borrow<Accum>>(&self, items: &'a Items<'a, A>) -> Finished<'a> {
+        match self {
+            Finish::Row => Finished::Rows(items.accums.iter().map(|accum| accum.borrow().row()).collect()),
+            Finish::Aggregate(aggregate) => finish(aggregate, items),
         }
     }
 }
 
-fn finish(aggregate: &Aggregate, items: &[Item<'_>]) -> Vec<Option<Box<[u8]>>> {
-    let keys = packed::columns(items.iter().map(|i| i.key), aggregate.group.iter().map(|g| g.expr.ty()));
-    let results = results(&aggregate.calls, items);
-    let bounds = [|w: Bounds| w.start, |w: Bounds| w.end].map(|bound| {
-        let bounds: Int64Array = items.iter().map(|i| i.window.map(bound)).collect();
-        Arc::new(bounds) as ArrayRef
-    });
-    let bounds = bounds.into_iter().filter(|_| aggregate.window.is_some());
-    let columns: Vec<Option<ArrayRef>> = keys.into_iter().chain(results).chain(bounds).map(Some).collect();
-    let times: Vec<i64> = items.iter().map(|i| i.accum.time).collect();
+impl Finished<'_> {
+    /// There is a row: it was not deleted, and HAVING does not hide it.
+    #[inline]
+    pub fn is_shown(&self, at: usize) -> bool {
+        match self {
+            Finished::Rows(rows) => rows[at].is_some(),
+            Finished::Parts(_, shown) => shown.as_ref().is_none_or(|s| s.is_valid(at) && s.value(at)),
+        }
+    }
+
+    /// Appends an item's row, packed, if there is one; whether there is.
+    #[inline]
+    pub fn push(&self, at: usize, out: &mut Vec<u8>) -> bool {
+        let shown = self.is_shown(at);
+        match self {
+            Finished::Rows(rows) => rows[at].iter().for_each(|row| out.extend_from_slice(row)),
+            Finished::Parts(parts, _) if shown => parts.iter().for_each(|part| match part {
+                Part::Keys(keys) => out.extend_from_slice(keys[at]),
+                Part::Columns(packer) => packer.push(out, at),
+            }),
+            Finished::Parts(..) => {}
+        }
+        shown
+    }
+}
+
+fn finish<'a, A: Borrow<Accum>>(aggregate: &Aggregate, items: &'a Items<'a, A>) -> Finished<'a> {
+    let (project, groups) = (&aggregate.project, aggregate.group.len());
+    // Where all the group's columns stand one after the other, their bytes are those of the key.
+    let is_key = |exprs: &[NamedExpr]| (0..).zip(exprs).all(|(at, p)| matches!(p.expr, Expr::Column(c, _) if c == at));
+    let key_at = project.windows(groups.max(1)).position(is_key).filter(|_| groups > 0);
+    let key = key_at.map_or(project.len()..project.len(), |at| at..at + groups);
+    let others = || project[..key.start].iter().chain(&project[key.end..]);
+    let exprs = || others().map(|p| &p.expr).chain(&aggregate.having);
+    let reads: BTreeSet<usize> = exprs().flat_map(|e| e.columns()).collect();
+
+    let width = groups + aggregate.calls.len();
+    let mut columns: Vec<Option<ArrayRef>> = vec![None; width + 2];
+    if reads.range(..groups).next().is_some() {
+        let types = aggregate.group.iter().map(|g| g.expr.ty());
+        let keys = packed::columns(items.keys.iter().copied(), types);
+        columns.iter_mut().zip(keys).for_each(|(column, key)| *column = Some(key));
+    }
+    for (column, result) in columns[groups..].iter_mut().zip(results(&aggregate.calls, &items.accums)) {
+        *column = Some(result);
+    }
+    for (at, bound) in (width..).zip([|w: Bounds| w.start, |w: Bounds| w.end]) {
+        if reads.contains(&at) {
+            let bounds: Int64Array = items.windows.iter().map(|window| window.map(bound)).collect();
+            columns[at] = Some(Arc::new(bounds));
+        }
+    }
+    let times: Vec<i64> = items.accums.iter().map(|accum| accum.borrow().time).collect();
     let input = EvalInput { columns: &columns, times: &times, offsets: &times, partition: 0 };
     let mut errors = steps::errors();
     let shown = aggregate.having.as_ref().map(|h| h.filter(&input, &mut errors));
-    pack(&aggregate.project, &input, shown.as_ref(), items.len())
+    let mut columns = |exprs: &[NamedExpr]| {
+        let columns = exprs.iter().map(|p| (p.expr.eval(&input, &mut errors), p.expr.ty().clone()));
+        Part::Columns(Packer::new(columns.collect()))
+    };
+    let mut parts = vec![columns(&project[..key.start])];
+    if !key.is_empty() {
+        parts.push(Part::Keys(&items.keys));
+        parts.push(columns(&project[key.end..]));
+    }
+    Finished::Parts(parts, shown)
 }
 
 /// The results of each aggregate.
-fn results(calls: &[AggregateCall], items: &[Item<'_>]) -> Vec<ArrayRef> {
+fn results(calls: &[AggregateCall], accums: &[impl Borrow<Accum>]) -> Vec<ArrayRef> {
+    let accums = || accums.iter().map(|accum| accum.borrow());
     let mut part = 0;
     let result = |call: &AggregateCall| {
         if call.function == AggregateFunction::CountRows {
-            return Arc::new(items.iter().map(|i| Some(i.accum.rows)).collect::<Int64Array>()) as ArrayRef;
+            return Arc::new(Int64Array::from_iter_values(accums().map(|accum| accum.rows))) as ArrayRef;
         }
-        let parts = items.iter().map(|i| i.accum.parts.as_deref().and_then(|parts| parts.get(part)));
+        let parts = accums().map(|accum| accum.parts.as_deref().and_then(|parts| parts.get(part)));
         let values: Vec<Value> = parts.map(|p| p.map_or(Value::Null, |p| p.result(call))).collect();
         part += 1;
         packed::column(&call.ty, values.iter())
     };
     calls.iter().map(result).collect()
-}
-
-/// The rows of a projection, packed, where `shown` is true.
-pub fn pack(
-    project: &[NamedExpr],
-    input: &EvalInput<'_>,
-    shown: Option<&BooleanArray>,
-    rows: usize,
-) -> Vec<Option<Box<[u8]>>> {
-    let mut errors = steps::errors();
-    let columns: Vec<(ArrayRef, SqlType)> =
-        project.iter().map(|p| (p.expr.eval(input, &mut errors), p.expr.ty().clone())).collect();
-    let packer = Packer::new(columns);
-    let mut scratch = Vec::new();
-    (0..rows)
-        .map(|row| {
-            if shown.is_some_and(|s| s.is_null(row) || !s.value(row)) {
-                return None;
-            }
-            scratch.clear();
-            packer.push(&mut scratch, row);
-            Some(scratch.as_slice().into())
-        })
-        .collect()
 }

@@ -4,16 +4,17 @@
 //! the [`Store`] as one run. Only when somebody listens are the rows before and after worked out. Windows whose retention is
 //! over are forgotten, a stretch of event time at a time, and hidden before that.
 
+use super::SharedReports;
 use super::changes::{self, Changes};
 use super::epochs::Waiting;
 use super::finals;
-use super::finish::{CHUNK, Finish, Item};
+use super::finish::{CHUNK, Finish, Items};
 use super::group::SharedGroups;
 use super::parcels::Parcel;
 use super::port::Flow;
 use super::sessions::{self, Arrival, Latest};
+use super::table_changes::{TableChange, TableChanges, Wanted};
 use super::windows::Hops;
-use super::{SharedReports, TableChange};
 use crate::arrange::keys::{ascending, by_group};
 use crate::arrange::narrow::in_order;
 use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Place, Places, Run, Store};
@@ -69,9 +70,9 @@ pub struct Kept {
     store: Store<Keys>,
     /// Of a table of sessions.
     latest: Latest,
-    /// Somebody wants changes.
-    listening: bool,
-    /// The first epoch whose changes were told to those who listen now.
+    /// What those who listen want.
+    wanted: Wanted,
+    /// The first epoch whose changes were told as those who listen now want them.
     told_from: u64,
     /// Epochs that stay readable behind the newest.
     readable: u64,
@@ -80,13 +81,13 @@ pub struct Kept {
 }
 
 /// A row of a table, packed.
-pub struct PackedRow {
+pub struct PackedRow<'a> {
     /// The group's key.
-    pub key: Box<[u8]>,
+    pub key: &'a [u8],
     /// The window.
     pub window: Option<Bounds>,
     /// The value columns.
-    pub value: Box<[u8]>,
+    pub value: &'a [u8],
     /// ROWTIME.
     pub time: i64,
 }
@@ -112,9 +113,19 @@ impl Kept {
             Windows::Hops(hops) => (shape.retention / STRETCHES).max(hops.size).max(SHORTEST),
             Windows::Sessions(gap) => (shape.retention / STRETCHES).max(gap).max(SHORTEST),
         };
-        let listening = shape.final_grace.is_some();
         let (store, latest, stream_times) = (Store::new(stretch), Latest::default(), BTreeMap::new());
-        Kept { shape, groups, store, latest, listening, told_from: 0, readable: READABLE, stream_times }
+        let mut kept = Kept {
+            shape,
+            groups,
+            store,
+            latest,
+            wanted: Wanted::Nothing,
+            told_from: 0,
+            readable: READABLE,
+            stream_times,
+        };
+        kept.listen(Wanted::Nothing);
+        kept
     }
 
     /// The first epoch that is not in yet on this worker.
@@ -145,13 +156,18 @@ impl Kept {
         }
     }
 
-    /// Somebody wants changes, or nobody does any more.
-    pub fn listen(&mut self, listening: bool) {
-        let listening = listening || self.shape.final_grace.is_some();
-        if listening && !self.listening {
+    /// From now on this is wanted of changes, and no more.
+    pub fn listen(&mut self, wanted: Wanted) {
+        let least = if self.shape.final_grace.is_some() { Wanted::New } else { Wanted::Nothing };
+        let wanted = wanted.max(least);
+        if wanted > self.wanted {
             self.told_from = self.store.upper();
         }
-        self.listening = listening;
+        self.wanted = wanted;
+    }
+
+    fn is_heard(&self) -> bool {
+        self.wanted > Wanted::Nothing
     }
 
     /// Stream time as of an epoch.
@@ -170,7 +186,7 @@ impl Kept {
     }
 
     /// Shows the rows of a selection, in ascending order of key and window.
-    pub fn rows(&self, selection: &Selection<'_>, each: impl FnMut(PackedRow)) {
+    pub fn rows(&self, selection: &Selection<'_>, each: impl FnMut(PackedRow<'_>)) {
         let horizon = self.horizon(selection.as_of);
         let (from, to) = selection.starts;
         // A hopping window's panes may lie in the next stretch; a session may lie in a later one than its start's.
@@ -221,30 +237,33 @@ impl Kept {
     /// As of which epoch somebody must read it who gets the changes of the epochs from `frontier` on: with what came in before
     /// anybody listened. `None`: of before the first.
     fn told_upto(&self, frontier: u64) -> Option<u64> {
-        let told_from = if self.listening { self.told_from } else { self.store.upper() };
+        let told_from = if self.is_heard() { self.told_from } else { self.store.upper() };
         frontier.max(told_from).checked_sub(1)
     }
 
-    /// Later epochs have been put together with those before `frontier`: it has no [`Kept::snapshot`] there.
-    pub fn is_ahead(&self, frontier: u64) -> bool {
-        self.told_upto(frontier).is_some_and(|as_of| as_of < self.since())
+    /// There is no [`Kept::snapshot`] at `frontier`: later epochs have been put together with those before it, or have been
+    /// told without what is wanted.
+    pub fn is_ahead(&self, frontier: u64, wanted: Wanted) -> bool {
+        let told_less = self.is_heard() && wanted > self.wanted && frontier < self.store.upper();
+        told_less || self.told_upto(frontier).is_some_and(|as_of| as_of < self.since())
     }
 
     /// All rows as changes from nothing, for somebody who from now on listens, and gets the changes of the epochs from
     /// `frontier` on.
-    pub fn snapshot(&mut self, frontier: u64) -> Vec<TableChange> {
-        self.listen(true);
-        let Some(as_of) = self.told_upto(frontier) else { return Vec::new() };
-        let mut out = Vec::new();
+    pub fn snapshot(&mut self, frontier: u64, wanted: Wanted) -> TableChanges {
+        self.listen(wanted.max(self.wanted));
+        let mut out = TableChanges::default();
+        let Some(as_of) = self.told_upto(frontier) else { return out };
         let selection = Selection { keys: None, bounds_behind: false, starts: (i64::MIN, i64::MAX), as_of };
         self.rows(&selection, |row| {
-            out.push(TableChange { key: row.key, window: row.window, old: None, new: Some(row.value), time: row.time });
+            let PackedRow { key, window, value, time } = row;
+            out.push(TableChange { key, window, old: None, new: Some(value), time });
         });
         out
     }
 
     /// Puts in an epoch's updates. Returns what changed when somebody listens, and how many rows were late.
-    fn apply(&mut self, epoch: u64, updates: Updates) -> (Vec<TableChange>, u64) {
+    fn apply(&mut self, epoch: u64, updates: Updates) -> (Vec<TableChanges>, u64) {
         let known = self.stream_times.values().next_back().copied().unwrap_or(i64::MIN);
         let stream_time = updates.stream_time;
         let (changes, late) = match self.shape.windows {
@@ -258,10 +277,10 @@ impl Kept {
         (changes, late)
     }
 
-    fn apply_groups(&mut self, epoch: u64, mut updates: Updates) -> Vec<TableChange> {
+    fn apply_groups(&mut self, epoch: u64, mut updates: Updates) -> Vec<TableChanges> {
         let room = updates.groups.len();
         let mut runs: Vec<(i64, Run<Keys>)> = Vec::new();
-        let mut merged: Vec<(Key, Accum)> = Vec::new();
+        let mut merged: Vec<(Key, Accum)> = Vec::with_capacity(if self.is_heard() { room } else { 0 });
         let mut last: Option<(Key, usize)> = None;
         for at in 0..room {
             let key = Key { group: updates.groups[at], place: updates.places.get(at) };
@@ -269,7 +288,7 @@ impl Kept {
                 runs[run].1.add_to_last(&updates.accums, at);
                 continue;
             }
-            if self.listening
+            if self.is_heard()
                 && let Some((key, run)) = last
             {
                 merged.push((key, runs[run].1.accum(runs[run].1.len() - 1)));
@@ -285,16 +304,18 @@ impl Kept {
             last = Some((key, run));
         }
         let mut changes = Vec::new();
-        if self.listening {
+        if self.is_heard() {
             merged.extend(last.map(|(key, run)| (key, runs[run].1.accum(runs[run].1.len() - 1))));
             let groups = Rc::clone(&self.groups);
-            changes = self.group_changes(groups.borrow().own(), &merged);
-            // A row of a table that changes its group leaves the old one before it comes to the new one.
             let groups = groups.borrow();
+            // A row of a table that changes its group leaves the old one before it comes to the new one.
             let left = merged.iter().filter(|(_, a)| a.rows < 0).map(|(key, _)| groups.own().key(key.group));
             let left: HashSet<&[u8]> = left.collect();
+            changes = self.group_changes(groups.own(), merged);
             if !left.is_empty() {
-                changes.sort_by_key(|change| !left.contains(&*change.key));
+                let all = changes.iter().flat_map(|changes| changes.iter());
+                let (first, then): (TableChanges, TableChanges) = all.partition(|c| left.contains(c.key));
+                changes = vec![first, then];
             }
         }
         self.store.insert(runs, epoch + 1);
@@ -310,8 +331,8 @@ impl Kept {
     }
 
     /// What these updates change, before they are put in.
-    fn group_changes(&mut self, groups: &Dictionary, updates: &[(Key, Accum)]) -> Vec<TableChange> {
-        let mut changes = Changes::new(&self.shape, groups);
+    fn group_changes(&mut self, groups: &Dictionary, updates: Vec<(Key, Accum)>) -> Vec<TableChanges> {
+        let mut changes = Changes::new(&self.shape, groups, self.wanted == Wanted::OldAndNew);
         let Windows::Hops(hops) = self.shape.windows else {
             let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
             changes.singles(updates, &mut reader, |_| None);
@@ -325,19 +346,21 @@ impl Kept {
         if hops.advance == hops.size {
             changes.singles(updates, &mut reader, |place| Some(hops.bounds(place.at)));
         } else {
-            changes.windows(updates, &mut reader, hops);
+            changes.windows(&updates, &mut reader, hops);
         }
         changes.done()
     }
 
-    fn apply_sessions(&mut self, epoch: u64, mut updates: Updates, gap: i64) -> (Vec<TableChange>, u64) {
+    fn apply_sessions(&mut self, epoch: u64, mut updates: Updates, gap: i64) -> (Vec<TableChanges>, u64) {
         let arrivals = (0..updates.groups.len()).map(|at| {
             let (start, close) = updates.sessions[at];
             Arrival { group: updates.groups[at], start, close, accum: updates.accums.take(at) }
         });
-        let outcome = sessions::apply(&mut self.store, &mut self.latest, arrivals, gap, epoch, self.listening);
+        let tell = self.is_heard();
+        let outcome = sessions::apply(&mut self.store, &mut self.latest, arrivals, gap, epoch, tell);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
-        (changes::sessions(&self.shape, self.groups.borrow().own(), &outcome.touched), outcome.late)
+        let (groups, with_old) = (self.groups.borrow(), self.wanted == Wanted::OldAndNew);
+        (changes::sessions(&self.shape, groups.own(), &outcome.touched, with_old), outcome.late)
     }
 
     /// Forgets stretches that lie wholly before the horizon, and epochs nobody reads any more.
@@ -449,10 +472,10 @@ impl Found {
         groups: &Dictionary,
         shape: &Shape,
         visible: impl Fn(Bounds) -> bool,
-        each: impl FnMut(PackedRow),
+        each: impl FnMut(PackedRow<'_>),
     ) {
         let keys: Vec<&[u8]> = self.groups.iter().map(|(group, _)| groups.key(*group)).collect();
-        let mut chunk = Chunk { finish: &shape.finish, items: Vec::new(), each };
+        let mut chunk = Chunk { finish: &shape.finish, items: Items::with_room(0), value: Vec::new(), each };
         let mut windows: Vec<(Bounds, Accum)> = Vec::new();
         for at in ascending(&keys) {
             let at = at as usize;
@@ -485,27 +508,30 @@ impl Found {
 /// Rows that are finished together.
 struct Chunk<'a, E> {
     finish: &'a Finish,
-    items: Vec<(&'a [u8], Option<Bounds>, Accum)>,
+    items: Items<'a, Accum>,
+    value: Vec<u8>,
     each: E,
 }
 
-impl<'a, E: FnMut(PackedRow)> Chunk<'a, E> {
+impl<'a, E: FnMut(PackedRow<'_>)> Chunk<'a, E> {
     fn push(&mut self, key: &'a [u8], window: Option<Bounds>, accum: Accum) {
-        self.items.push((key, window, accum));
-        if self.items.len() >= CHUNK {
+        self.items.push(key, window, accum);
+        if self.items.keys.len() >= CHUNK {
             self.end();
         }
     }
 
     fn end(&mut self) {
-        let items: Vec<Item<'_>> =
-            self.items.iter().map(|(key, window, accum)| Item { key, window: *window, accum }).collect();
-        let rows = self.finish.rows(&items);
-        for ((key, window, accum), value) in self.items.drain(..).zip(rows) {
-            if let Some(value) = value {
-                (self.each)(PackedRow { key: key.into(), window, value, time: accum.time });
+        let Items { keys, windows, accums } = &self.items;
+        let rows = self.finish.rows(&self.items);
+        for (at, ((key, window), accum)) in keys.iter().zip(windows).zip(accums).enumerate() {
+            self.value.clear();
+            if rows.push(at, &mut self.value) {
+                (self.each)(PackedRow { key, window: *window, value: &self.value, time: accum.time });
             }
         }
+        drop(rows);
+        self.items.clear();
     }
 }
 
@@ -516,12 +542,12 @@ pub fn render<'scope>(
     groups: SharedGroups,
     view: &str,
     reports: &SharedReports,
-) -> (Rc<RefCell<Kept>>, Flow<'scope, Arc<Vec<TableChange>>>) {
+) -> (Rc<RefCell<Kept>>, Flow<'scope, Arc<TableChanges>>) {
     let (name, view, reports) = (format!("Keep {view}"), view.to_owned(), reports.clone());
     let kept = Rc::new(RefCell::new(Kept::new(shape, groups)));
     let table = Rc::clone(&kept);
     let groups = Rc::clone(&kept.borrow().groups);
-    let changes = parcels.unary_frontier::<CapacityContainerBuilder<Vec<Arc<Vec<TableChange>>>>, _, _, _>(
+    let changes = parcels.unary_frontier::<CapacityContainerBuilder<Vec<Arc<TableChanges>>>, _, _, _>(
         Exchange::new(|p: &Parcel| p.target),
         &name,
         move |_, _| {
@@ -549,9 +575,7 @@ pub fn render<'scope>(
                     if late > 0 {
                         *reports.borrow_mut().late.entry(view.clone()).or_default() += late;
                     }
-                    if !changes.is_empty() {
-                        output.session(&capability).give(Arc::new(changes));
-                    }
+                    output.session(&capability).give_iterator(changes.into_iter().map(Arc::new));
                 }
                 let mut table = table.borrow_mut();
                 if let Some(open) = open

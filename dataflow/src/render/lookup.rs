@@ -9,7 +9,8 @@
 //! costs one.
 
 use super::port::Flow;
-use super::{SharedReports, TableChange, steps};
+use super::table_changes::{TableChange, TableChanges};
+use super::{SharedReports, steps};
 use crate::plan::Lookup;
 use crate::row::packer::Packer;
 use crate::row::picked::Pickable;
@@ -123,24 +124,24 @@ impl Copy {
         Copy { lookup, key_types, value_types, index, rows, free, blocks, whole: None, asked: 0 }
     }
 
-    fn update(&mut self, change: &TableChange) {
-        let mut key = &change.key[..];
+    fn update(&mut self, change: TableChange<'_>) {
+        let mut key = change.key;
         let mut row = packed::pop_all(&mut key, &self.key_types);
         // What no lookup can find: null equals nothing, and the bounds of a window are no part of a lookup's key.
         if !key.is_empty() || row.iter().any(|v| matches!(v, Value::Null)) {
             return;
         }
-        match &change.new {
+        match change.new {
             None => {
-                if let Some(at) = self.index.remove(&row, &change.key) {
+                if let Some(at) = self.index.remove(&row, change.key) {
                     self.rows[at] = Box::default();
                     self.free.push(at);
                 }
             }
             Some(value) => {
                 let next = self.free.last().copied().unwrap_or(self.rows.len());
-                let at = self.index.get_or_insert(&row, &change.key, next);
-                let mut rest = &value[..];
+                let at = self.index.get_or_insert(&row, change.key, next);
+                let mut rest = value;
                 row.extend(packed::pop_all(&mut rest, &self.value_types));
                 row.push(Value::Bigint(change.time));
                 let read = self.lookup.columns.iter().map(|&c| row.get(c).cloned().unwrap_or(Value::Null)).collect();
@@ -216,13 +217,13 @@ impl Copy {
 /// Joins a stream with a table's changes, of which each worker brings those that it keeps.
 pub fn render<'scope>(
     stream: Flow<'scope, Batch>,
-    changes: Flow<'scope, Arc<Vec<TableChange>>>,
+    changes: Flow<'scope, Arc<TableChanges>>,
     lookup: Lookup,
     view: &str,
     reports: &SharedReports,
 ) -> Flow<'scope, Batch> {
     let peers = stream.scope().peers() as u64;
-    let changes = changes.unary::<CapacityContainerBuilder<Vec<(u64, Arc<Vec<TableChange>>)>>, _, _, _>(
+    let changes = changes.unary::<CapacityContainerBuilder<Vec<(u64, Arc<TableChanges>)>>, _, _, _>(
         Pipeline,
         "Tell all",
         move |_, _| {
@@ -239,12 +240,12 @@ pub fn render<'scope>(
     let name = format!("Lookup {}", lookup.table);
     let (view, reports) = (view.to_owned(), reports.clone());
     let mut copy = Copy::new(lookup);
-    let mut updates: BTreeMap<u64, Vec<Arc<Vec<TableChange>>>> = BTreeMap::new();
+    let mut updates: BTreeMap<u64, Vec<Arc<TableChanges>>> = BTreeMap::new();
     let mut waiting: BTreeMap<u64, (Capability<u64>, Vec<Batch>)> = BTreeMap::new();
     stream.binary_frontier::<_, CapacityContainerBuilder<Vec<Batch>>, _, _, _, _>(
         changes,
         Pipeline,
-        Exchange::new(|(peer, _): &(u64, Arc<Vec<TableChange>>)| *peer),
+        Exchange::new(|(peer, _): &(u64, Arc<TableChanges>)| *peer),
         &name,
         move |_, _| {
             move |(batches, stream_frontier), (changes, table_frontier), output| {

@@ -2,13 +2,13 @@
 //!
 //! Each declared source and each view is a *node*: a timely dataflow of its own with one way in for each input
 //! ([`port::Inlet`]) and one way out ([`port::Outlet`]), so nodes come and go while data flows. Between nodes travel
-//! column [`Batch`](crate::row::Batch)es (streams) or [`TableChange`]s (tables), each at its epoch.
+//! column [`Batch`](crate::row::Batch)es (streams) or [`TableChanges`](table_changes::TableChanges) (tables), each at its epoch.
 //!
 //! ```text
 //! stream source ──────────── Batch ───▶ steps ─▶ lookup ─▶ steps ──▶ stream view ── Batch ──▶ …
 //!                                          ▲                  │
-//! table source ─▶ keyed ── TableChange ────┘                  ▼
-//!                                               group ▶ partial accumulators ═exchange═▶ keyed ── TableChange ──▶ …
+//! table source ─▶ keyed ── TableChanges ───┘                  ▼
+//!                                               group ▶ partial accumulators ═exchange═▶ keyed ── TableChanges ─▶ …
 //! ```
 //!
 //! Where it matters what came before a batch, [`turns`] puts a partition's batches in order, whatever workers have them.
@@ -34,30 +34,14 @@ pub mod parcels;
 pub mod port;
 pub mod sessions;
 pub mod steps;
+pub mod table_changes;
 pub mod tables;
 pub mod turns;
 pub mod windows;
 pub mod within;
 
-use crate::views::change::Bounds;
-use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::rc::Rc;
-
-/// What changed in a table at a key (and window), rows as packed values.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct TableChange {
-    /// The packed key.
-    pub key: Box<[u8]>,
-    /// The window.
-    pub window: Option<Bounds>,
-    /// The value columns before; `None`: there was no row.
-    pub old: Option<Box<[u8]>>,
-    /// The value columns after; `None`: there is no row any more.
-    pub new: Option<Box<[u8]>>,
-    /// ROWTIME of the change.
-    pub time: i64,
-}
 
 /// What a worker's dataflows have to report beside their results.
 #[derive(Debug, Default)]

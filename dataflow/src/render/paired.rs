@@ -13,7 +13,8 @@
 use super::epochs::by_epoch;
 use super::parcels::owner;
 use super::port::Flow;
-use super::{SharedReports, TableChange, steps, tables};
+use super::table_changes::{TableChange, TableChanges};
+use super::{SharedReports, steps, tables};
 use crate::plan::join::{Join, Side};
 use crate::row::packer::Packer;
 use crate::row::{Schema, SqlType};
@@ -30,7 +31,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 type Bytes = Box<[u8]>;
 
 /// A table's changes.
-pub type Changes<'scope> = Flow<'scope, Arc<Vec<TableChange>>>;
+pub type Changes<'scope> = Flow<'scope, Arc<TableChanges>>;
 
 /// What a row's change says to a join.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -93,10 +94,10 @@ fn parts<'scope>(
                         let (before, after) = (before.remove(&i), after.remove(&i));
                         let was = before.is_some();
                         let part = |on: Option<Bytes>, row: Option<Bytes>| Part {
-                            target: owner(on.as_deref().unwrap_or(&change.key), peers),
+                            target: owner(on.as_deref().unwrap_or(change.key), peers),
                             right,
                             on,
-                            own: change.key.clone(),
+                            own: change.key.into(),
                             row,
                             was,
                             time: change.time,
@@ -113,8 +114,7 @@ fn parts<'scope>(
                             (None, None) => {}
                         }
                     }
-                    let times: Vec<i64> = changes.iter().map(|c| c.time).collect();
-                    reports.borrow_mut().evaluation(&view, &failed, &times);
+                    reports.borrow_mut().evaluation(&view, &failed, &changes.times());
                 }
             });
         }
@@ -168,7 +168,7 @@ pub fn render<'scope>(
 }
 
 /// By primary key: the rows of both sides by it.
-fn paired(pairing: Pairing) -> impl FnMut(Vec<Part>) -> Vec<Arc<Vec<TableChange>>> {
+fn paired(pairing: Pairing) -> impl FnMut(Vec<Part>) -> Vec<Arc<TableChanges>> {
     let mut pairs: HashMap<Bytes, [Option<There>; 2]> = HashMap::new();
     move |parts| {
         let mut by_key: BTreeMap<Bytes, Vec<Part>> = BTreeMap::new();
@@ -177,7 +177,7 @@ fn paired(pairing: Pairing) -> impl FnMut(Vec<Part>) -> Vec<Arc<Vec<TableChange>
                 by_key.entry(key).or_default().push(part);
             }
         }
-        let mut changes = Vec::with_capacity(by_key.len());
+        let mut changes = TableChanges::with_room(by_key.len(), 0);
         for (key, parts) in by_key {
             let pair = pairs.entry(key.clone()).or_default();
             let old = pairing.join(pair[0].as_ref(), pair[1].as_ref());
@@ -192,14 +192,15 @@ fn paired(pairing: Pairing) -> impl FnMut(Vec<Part>) -> Vec<Arc<Vec<TableChange>
                 pairs.remove(&key);
             }
             if old.is_some() || new.is_some() {
-                changes.push(change(key, old.map(|o| o.0), new.map(|n| n.0), time));
+                let (old, new) = (old.as_ref().map(|old| &*old.0), new.as_ref().map(|new| &*new.0));
+                changes.push(change(&key, old, new, time));
             }
         }
         if changes.is_empty() { Vec::new() } else { vec![Arc::new(changes)] }
     }
 }
 
-fn change(key: Bytes, old: Option<Bytes>, new: Option<Bytes>, time: i64) -> TableChange {
+fn change<'a>(key: &'a [u8], old: Option<&'a [u8]>, new: Option<&'a [u8]>, time: i64) -> TableChange<'a> {
     TableChange { key, window: None, old, new, time }
 }
 
@@ -279,7 +280,7 @@ fn named(pairing: Pairing, peers: u64) -> impl FnMut(Vec<Part>) -> Vec<Answer> {
 }
 
 /// What left rows were joined to, by their keys.
-fn told() -> impl FnMut(Vec<Answer>) -> Vec<Arc<Vec<TableChange>>> {
+fn told() -> impl FnMut(Vec<Answer>) -> Vec<Arc<TableChanges>> {
     let mut joined: HashMap<Bytes, Bytes> = HashMap::new();
     move |answers| {
         // A row that went to another right row is answered for twice: what it is joined to now counts.
@@ -291,16 +292,14 @@ fn told() -> impl FnMut(Vec<Answer>) -> Vec<Arc<Vec<TableChange>>> {
                 *known = (row, time);
             }
         }
-        let changes: Vec<TableChange> = by_key
-            .into_iter()
-            .map(|(key, (new, time))| {
-                let old = match &new {
-                    Some(row) => joined.insert(key.clone(), row.clone()),
-                    None => joined.remove(&key),
-                };
-                change(key, old, new, time)
-            })
-            .collect();
+        let mut changes = TableChanges::with_room(by_key.len(), 0);
+        for (key, (new, time)) in by_key {
+            let old = match &new {
+                Some(row) => joined.insert(key.clone(), row.clone()),
+                None => joined.remove(&key),
+            };
+            changes.push(change(&key, old.as_deref(), new.as_deref(), time));
+        }
         if changes.is_empty() { Vec::new() } else { vec![Arc::new(changes)] }
     }
 }

@@ -3,7 +3,8 @@
 use super::group::{Grouping, add_args};
 use super::parcels::{Names, Parcel, owner};
 use super::port::Flow;
-use super::{SharedReports, TableChange, steps};
+use super::table_changes::TableChanges;
+use super::{SharedReports, steps};
 use crate::arrange::{Accum, Accums, KeyList, PackedKeys};
 use crate::plan::Pipeline as Steps;
 use crate::plan::aggregate::AggregateFunction;
@@ -59,14 +60,14 @@ pub fn records(records: Flow<'_, Batch>, schema: Schema) -> Flow<'_, Parcel> {
 
 /// A table's rows after steps: a row that the steps drop is deleted.
 pub fn rows<'scope>(
-    changes: Flow<'scope, Arc<Vec<TableChange>>>,
+    changes: Flow<'scope, Arc<TableChanges>>,
     input: Schema,
     steps: Steps,
     output: Schema,
     view: &str,
     reports: &SharedReports,
 ) -> Flow<'scope, Parcel> {
-    let side = move |changes: &[TableChange], new: bool, errors: &mut crate::plan::eval::EvalErrors| {
+    let side = move |changes: &TableChanges, new: bool, errors: &mut crate::plan::eval::EvalErrors| {
         let (batch, index) = batch(&input, changes, new);
         let batch = steps::apply(&steps.steps, batch, errors);
         let columns: Typed = batch
@@ -95,7 +96,7 @@ pub fn rows<'scope>(
             let ended = change.old.is_none() && change.new.is_none();
             if value.is_some() || ended || shown_before.contains(&i) {
                 let order = i64::try_from(epoch).unwrap_or(i64::MAX);
-                parcels.add(Accum::latest(order, value, change.time), |key| key.extend_from_slice(&change.key));
+                parcels.add(Accum::latest(order, value, change.time), |key| key.extend_from_slice(change.key));
             }
         }
     })
@@ -103,7 +104,7 @@ pub fn rows<'scope>(
 
 /// GROUP BY of a table: a row that changes is taken back from its old group and added to its new one.
 pub fn groups<'scope>(
-    changes: Flow<'scope, Arc<Vec<TableChange>>>,
+    changes: Flow<'scope, Arc<TableChanges>>,
     input: Schema,
     steps: Steps,
     grouping: Grouping,
@@ -143,10 +144,10 @@ pub fn groups<'scope>(
 
 /// Runs a function over every set of changes.
 fn each<'scope>(
-    changes: Flow<'scope, Arc<Vec<TableChange>>>,
+    changes: Flow<'scope, Arc<TableChanges>>,
     view: &str,
     reports: &SharedReports,
-    mut function: impl FnMut(u64, &[TableChange], &mut Parcels, &mut crate::plan::eval::EvalErrors) + 'static,
+    mut function: impl FnMut(u64, &TableChanges, &mut Parcels, &mut crate::plan::eval::EvalErrors) + 'static,
 ) -> Flow<'scope, Parcel> {
     let peers = changes.scope().peers() as u64;
     let (view, reports) = (view.to_owned(), reports.clone());
@@ -158,8 +159,7 @@ fn each<'scope>(
                 for changes in data.drain(..) {
                     let (mut parcels, mut failed) = (Parcels::new(peers), steps::errors());
                     function(epoch, &changes, &mut parcels, &mut failed);
-                    let times: Vec<i64> = changes.iter().map(|c| c.time).collect();
-                    reports.borrow_mut().evaluation(&view, &failed, &times);
+                    reports.borrow_mut().evaluation(&view, &failed, &changes.times());
                     session.give_iterator(parcels.done());
                 }
             });
@@ -168,14 +168,14 @@ fn each<'scope>(
 }
 
 /// The old or the new rows of changes as a batch, whose offsets are the changes' positions.
-pub(super) fn batch(schema: &Schema, changes: &[TableChange], new: bool) -> (Batch, Vec<usize>) {
+pub(super) fn batch(schema: &Schema, changes: &TableChanges, new: bool) -> (Batch, Vec<usize>) {
     let key_types: Vec<SqlType> = schema.key.iter().map(|c| c.ty.clone()).collect();
     let value_types: Vec<SqlType> = schema.value.iter().map(|c| c.ty.clone()).collect();
     let mut cells: Vec<Vec<Value>> = vec![Vec::new(); schema.len()];
     let (mut times, mut index) = (Vec::new(), Vec::new());
     for (i, change) in changes.iter().enumerate() {
-        let Some(value) = (if new { &change.new } else { &change.old }) else { continue };
-        let (mut key, mut value) = (&change.key[..], &value[..]);
+        let Some(mut value) = (if new { change.new } else { change.old }) else { continue };
+        let mut key = change.key;
         let row = packed::pop_all(&mut key, &key_types).into_iter().chain(packed::pop_all(&mut value, &value_types));
         cells.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
         times.push(change.time);

@@ -90,13 +90,16 @@ impl PackedColumn {
             return out.push(NULL);
         }
         match &self.cells {
+            // In one piece, with its first byte.
             Cells::Int(values) => {
-                out.push(VALUE);
-                out.extend_from_slice(&int(values[row]).to_be_bytes());
+                let mut cell = [VALUE; 5];
+                cell[1..].copy_from_slice(&int(values[row]).to_be_bytes());
+                out.extend_from_slice(&cell);
             }
             Cells::Bigint(values) => {
-                out.push(VALUE);
-                out.extend_from_slice(&bigint(values[row]).to_be_bytes());
+                let mut cell = [VALUE; 9];
+                cell[1..].copy_from_slice(&bigint(values[row]).to_be_bytes());
+                out.extend_from_slice(&cell);
             }
             Cells::Text(values) => push_plain(out, values.value(row)),
             Cells::Picked(rows, values) => push_plain(out, values.value(rows[row] as usize)),

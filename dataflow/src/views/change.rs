@@ -1,5 +1,6 @@
 //! What leaves the engine: rows and changes of rows, in closed epochs.
 
+use super::rows::Rows;
 use crate::row::Value;
 use serde::{Deserialize, Serialize};
 
@@ -27,12 +28,12 @@ pub struct Row {
 
 /// What changed in a view in the epochs `[lower, upper)`: a row for each changed key (and window), with its value
 /// as of `upper`. A subscription's first batch is its snapshot. For a stream: the rows that it gained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChangeBatch {
     /// From this epoch.
     pub lower: u64,
     /// To before this one.
     pub upper: u64,
     /// The rows, in an order that is the same in every run of the same epochs.
-    pub rows: Vec<Row>,
+    pub rows: Rows,
 }

@@ -2,4 +2,5 @@
 
 pub mod change;
 pub mod peek;
+pub mod rows;
 pub mod subscribe;

@@ -5,9 +5,11 @@ use crate::plan::eval::EvalInput;
 use crate::plan::query::RowQuery;
 use crate::render::keyed::{Kept, PackedRow, Selection};
 use crate::render::steps;
+use crate::render::table_changes::TableChange;
 use crate::row::{Schema, SqlType, Value, packed};
 use crate::views::change::{Bounds, Row};
 use arrow_array::{Array, ArrayRef, BooleanArray};
+use serde::{Deserialize, Serialize};
 
 /// The rows that a query asks for.
 pub fn rows(kept: &Kept, schema: &Schema, windowed: bool, query: &RowQuery, as_of: u64) -> Vec<Row> {
@@ -34,6 +36,7 @@ pub fn rows(kept: &Kept, schema: &Schema, windowed: bool, query: &RowQuery, as_o
 }
 
 /// Packed rows to values.
+#[derive(Serialize, Deserialize)]
 pub struct Unpack {
     key: Vec<SqlType>,
     value: Vec<SqlType>,
@@ -72,9 +75,19 @@ impl Unpack {
     }
 
     /// A whole row.
-    pub fn row(&self, row: &PackedRow) -> Row {
-        let window = self.window(&row.key, row.window);
-        Row { key: self.key(&row.key), window, value: Some(self.value(&row.value)), time: row.time }
+    pub fn row(&self, row: &PackedRow<'_>) -> Row {
+        let PackedRow { key, window, value, time } = *row;
+        self.change(TableChange { key, window, old: None, new: Some(value), time })
+    }
+
+    /// The row that a change brings.
+    pub(super) fn change(&self, change: TableChange<'_>) -> Row {
+        Row {
+            key: self.key(change.key),
+            window: self.window(change.key, change.window),
+            value: change.new.map(|value| self.value(value)),
+            time: change.time,
+        }
     }
 }
 

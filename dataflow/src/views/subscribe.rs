@@ -2,9 +2,10 @@
 
 use super::change::{Bounds, ChangeBatch, Row};
 use super::peek::Unpack;
+use super::rows::Rows;
 use crate::engine::Deliver;
-use crate::render::TableChange;
 use crate::render::port::Flow;
+use crate::render::table_changes::{TableChange, TableChanges};
 use crate::row::{Batch, Schema, Value, packed};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, Int64Array};
@@ -15,29 +16,18 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// Rows that came together, and their place in the order of an epoch.
+/// Rows that came together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Piece {
-    /// Partition and batch of a stream's rows.
-    order: (u32, u64),
-    rows: Vec<Row>,
+pub enum Piece {
+    /// A table's.
+    Changes(Arc<TableChanges>),
+    /// A stream's, with their place in the order of an epoch: partition and batch.
+    Rows((u32, u64), Vec<Row>),
 }
 
 /// The rows of a table's changes.
-pub fn changed_rows<'scope>(changes: Flow<'scope, Arc<Vec<TableChange>>>, schema: &Schema) -> Flow<'scope, Piece> {
-    let unpack = Unpack::new(schema);
-    map(changes, move |changes: Arc<Vec<TableChange>>| Piece {
-        order: (0, 0),
-        rows: changes
-            .iter()
-            .map(|change| Row {
-                key: unpack.key(&change.key),
-                window: unpack.window(&change.key, change.window),
-                value: change.new.as_ref().map(|value| unpack.value(value)),
-                time: change.time,
-            })
-            .collect(),
-    })
+pub fn changed_rows<'scope>(changes: Flow<'scope, Arc<TableChanges>>) -> Flow<'scope, Piece> {
+    map(changes, Piece::Changes)
 }
 
 /// The rows of a stream. Unless it is `rekeyed`, several key columns that are all null are no key at all: they come from
@@ -49,7 +39,7 @@ pub fn stream_rows<'scope>(batches: Flow<'scope, Batch>, schema: &Schema, rekeye
         if !rekeyed && schema.key.len() > 1 {
             rows.iter_mut().filter(|r| r.key.iter().all(Value::is_null)).for_each(|r| r.key.clear());
         }
-        Piece { order: (batch.origin.partition, batch.origin.sequence), rows }
+        Piece::Rows((batch.origin.partition, batch.origin.sequence), rows)
     })
 }
 
@@ -80,16 +70,52 @@ fn map<'scope, A: Clone + 'static>(
     stream.unary::<CapacityContainerBuilder<Vec<Piece>>, _, _, _>(Pipeline, "To rows", move |_, _| {
         move |input, output| {
             input.for_each(|time, data| {
-                let pieces = data.drain(..).map(&mut function).filter(|p| !p.rows.is_empty());
+                let pieces = data.drain(..).map(&mut function).filter(|p| !p.is_empty());
                 output.session(&time).give_iterator(pieces);
             });
         }
     })
 }
 
+impl Piece {
+    fn is_empty(&self) -> bool {
+        match self {
+            Piece::Changes(changes) => changes.is_empty(),
+            Piece::Rows(_, rows) => rows.is_empty(),
+        }
+    }
+}
+
+/// A stream's rows in their order.
+fn stream_in_order(mut pieces: Vec<((u32, u64), Vec<Row>)>) -> Vec<Row> {
+    pieces.sort_by_key(|(order, _)| *order);
+    let mut rest = pieces.into_iter().map(|(_, rows)| rows);
+    let mut rows = rest.next().unwrap_or_default();
+    rest.for_each(|more| rows.extend(more));
+    rows
+}
+
+/// A table's changes in one order. A key's come from one worker, in order: those of several workers by key are in an order,
+/// too. `first`: of a row, the last.
+fn table_in_order(pieces: Vec<Arc<TableChanges>>, peers: usize, first: bool) -> Vec<Arc<TableChanges>> {
+    if !first && (peers == 1 || pieces.len() == 1) {
+        return pieces;
+    }
+    let mut all: Vec<TableChange<'_>> = pieces.iter().flat_map(|changes| changes.iter()).collect();
+    if first {
+        all.reverse();
+        all.sort_by_key(|change| (change.key, change.window));
+        all.dedup_by_key(|change| (change.key, change.window));
+    } else {
+        all.sort_by_key(|change| change.key);
+    }
+    vec![Arc::new(all.into_iter().collect())]
+}
+
 /// Brings all workers' rows to worker 0, and gives each closed epoch with rows, and each stretch without, to `deliver`
 /// there. `first`: the epoch of a table's snapshot, in which what was on its way then also comes; of a row, the last.
-pub fn collect(pieces: Flow<'_, Piece>, first: Option<u64>, mut deliver: Option<Deliver>) {
+pub fn collect(pieces: Flow<'_, Piece>, schema: &Schema, first: Option<u64>, mut deliver: Option<Deliver>) {
+    let (unpack, peers) = (Arc::new(Unpack::new(schema)), pieces.scope().peers());
     let mut lower = 0;
     let mut waiting: BTreeMap<u64, Vec<Piece>> = BTreeMap::new();
     pieces.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
@@ -107,7 +133,7 @@ pub fn collect(pieces: Flow<'_, Piece>, first: Option<u64>, mut deliver: Option<
                     return;
                 }
                 let later = waiting.split_off(&upper);
-                let mut hand_over = |upper: u64, rows: Vec<Row>| {
+                let mut hand_over = |upper: u64, rows: Rows| {
                     let lower = std::mem::replace(&mut lower, upper);
                     if let Some(deliver) = deliver.as_mut().filter(|_| lower < upper) {
                         deliver(ChangeBatch { lower, upper, rows });
@@ -115,26 +141,22 @@ pub fn collect(pieces: Flow<'_, Piece>, first: Option<u64>, mut deliver: Option<
                 };
                 // An epoch a batch, although several may close at once: a row has one value in a batch, and what is
                 // named by its epoch has the same name however late it comes.
-                for (epoch, mut pieces) in std::mem::replace(&mut waiting, later) {
-                    // A key's rows come from one worker, in order: ordering the workers' rows by key is an order.
-                    pieces.sort_by_key(|p| p.order);
-                    let single = pieces.len() == 1;
-                    let stream = pieces.iter().any(|p| p.order != (0, 0));
-                    let all: usize = pieces.iter().map(|p| p.rows.len()).sum();
-                    let mut pieces = pieces.into_iter().map(|p| p.rows);
-                    let mut rows = pieces.next().unwrap_or_default();
-                    rows.reserve_exact(all - rows.len());
-                    pieces.for_each(|more| rows.extend(more));
-                    if first == Some(epoch) {
-                        rows.reverse();
-                        rows.sort_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
-                        rows.dedup_by(|a, b| a.key == b.key && a.window == b.window);
-                    } else if !single && !stream {
-                        rows.sort_by(|a, b| a.key.cmp(&b.key));
+                for (epoch, pieces) in std::mem::replace(&mut waiting, later) {
+                    let (mut changes, mut rows) = (Vec::new(), Vec::new());
+                    for piece in pieces {
+                        match piece {
+                            Piece::Changes(some) => changes.push(some),
+                            Piece::Rows(order, some) => rows.push((order, some)),
+                        }
                     }
+                    let rows = if changes.is_empty() {
+                        Rows::from(stream_in_order(rows))
+                    } else {
+                        Rows::packed(table_in_order(changes, peers, first == Some(epoch)), Arc::clone(&unpack))
+                    };
                     hand_over(epoch + 1, rows);
                 }
-                hand_over(upper, Vec::new());
+                hand_over(upper, Rows::from(Vec::new()));
             }
         },
     );
@@ -143,7 +165,9 @@ pub fn collect(pieces: Flow<'_, Piece>, first: Option<u64>, mut deliver: Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::packed_key;
     use crate::render::port::Inlet;
+    use crate::row::{Column, SqlType};
     use std::cell::RefCell;
     use std::rc::Rc;
 
@@ -154,14 +178,16 @@ mod tests {
             let seeing = Rc::clone(&seen);
             let mut inlet = worker.dataflow::<u64, _, _>(|scope| {
                 let (inlet, pieces) = Inlet::new(scope, at);
-                collect(pieces, Some(at), Some(Box::new(move |batch| seeing.borrow_mut().push(batch))));
+                let column = |name: &str| vec![Column { name: name.into(), ty: SqlType::Int }];
+                let schema = Schema { key: column("K"), value: column("V") };
+                collect(pieces, &schema, Some(at), Some(Box::new(move |batch| seeing.borrow_mut().push(batch))));
                 inlet
             });
             inlet.begin();
             for (epoch, value) in values {
-                let value = Some(vec![Value::Int(*value)]);
-                let row = Row { key: vec![Value::Int(1)], window: None, value, time: 0 };
-                inlet.send(*epoch, Piece { order: (0, 0), rows: vec![row] });
+                let (key, new) = (packed_key(&[Value::Int(1)]), packed_key(&[Value::Int(*value)]));
+                let change = TableChange { key: &key, window: None, old: None, new: Some(&new), time: 0 };
+                inlet.send(*epoch, Piece::Changes(Arc::new([change].into_iter().collect())));
             }
             // Nothing runs in between, as on a machine that stands still.
             inlet.advance(7);
@@ -172,7 +198,7 @@ mod tests {
         });
         let with_rows = batches.into_iter().filter(|batch| !batch.rows.is_empty());
         let tell = |batch: ChangeBatch| {
-            let values: Vec<_> = batch.rows.iter().flat_map(|row| row.value.iter().flatten()).collect();
+            let values: Vec<_> = batch.rows.into_vec().into_iter().filter_map(|row| row.value).flatten().collect();
             format!("{}..{} {values:?}", batch.lower, batch.upper)
         };
         with_rows.map(tell).collect()

@@ -130,7 +130,7 @@ pub(crate) fn run(
     .join()
     .into_iter()
     .for_each(|r| r.unwrap());
-    let rows = told.lock().unwrap().iter().flat_map(|b| b.rows.clone()).collect();
+    let rows = told.lock().unwrap().iter().flat_map(|b| b.rows.clone().into_vec()).collect();
     let late = *late.lock().unwrap();
     (rows, late)
 }

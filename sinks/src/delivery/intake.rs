@@ -135,13 +135,14 @@ impl Intake {
 ///
 /// A table's tombstones come first: when a session grows, the tombstone of its old bounds and the row with the new
 /// ones can share the start, and the row must win also at destinations that know a window by its start.
-fn cut(mut batch: ChangeBatch, table: bool, piece: usize, mut take: impl FnMut(Chunk)) {
+fn cut(batch: ChangeBatch, table: bool, piece: usize, mut take: impl FnMut(Chunk)) {
+    let ChangeBatch { lower, upper, rows } = batch;
+    let mut rows = rows.into_vec();
     if table {
-        batch.rows.sort_by_key(|row| row.value.is_some());
+        rows.sort_by_key(|row| row.value.is_some());
     }
-    let (lower, upper) = (batch.lower, batch.upper);
     let mut first_row = 0;
-    let mut rest = batch.rows.into_iter();
+    let mut rest = rows.into_iter();
     loop {
         let rows: Vec<Row> = rest.by_ref().take(piece).collect();
         let last = rest.len() == 0;
