@@ -314,11 +314,11 @@ impl Engine {
         let port = worker.dataflow_named::<u64, _, _>(name, |scope| {
             if table {
                 let (inlet, changes) = Inlet::new(scope, at);
-                subscribe::collect(subscribe::changed_rows(changes), &schema, first, deliver);
+                subscribe::collect(subscribe::table_pieces(changes), &schema, first, deliver);
                 Port::Changes(inlet)
             } else {
                 let (inlet, batches) = Inlet::new(scope, at);
-                subscribe::collect(subscribe::stream_rows(batches, &schema, rekeyed), &schema, None, deliver);
+                subscribe::collect(subscribe::stream_pieces(batches, &schema, rekeyed), &schema, None, deliver);
                 Port::Batches(inlet)
             }
         });

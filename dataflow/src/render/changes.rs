@@ -179,27 +179,31 @@ pub(super) fn sessions(
         }
         let rows = shape.finish.rows(&items);
         let mut out = TableChanges::with_room(items.keys.len(), all.last().map_or(0, TableChanges::bytes));
-        let mut next = 0;
+        let mut places = 0..;
+        let mut sessions = Vec::new();
         for (group, touched) in some {
             let key = groups.key(*group);
-            let first = next;
-            for gone in [true, false] {
-                next = first;
-                for Touched { start, before, after, .. } in touched {
-                    let before = before.as_ref().map(|accum| (accum, old_rows.then_some(next)));
-                    next += usize::from(old_rows && before.is_some());
-                    let after = after.as_ref().map(|accum| (accum, Some(next)));
-                    next += usize::from(after.is_some());
-                    let same = before.zip(after).is_some_and(|((old, _), (new, _))| old.time == new.time);
-                    let is_shown = |at: Option<usize>| at.is_none_or(|at| rows.is_shown(at));
-                    let old = before.filter(|(_, at)| same != gone && is_shown(*at));
-                    let new = after.filter(|(_, at)| !gone && (old.is_some() || is_shown(*at)));
-                    let Some((accum, _)) = new.or(old.filter(|_| gone)) else { continue };
-                    let push = |row: Option<(&Accum, Option<usize>)>, out: &mut Vec<u8>| {
-                        row.and_then(|(_, at)| at).is_some_and(|at| rows.push(at, out))
-                    };
-                    let old = |out: &mut Vec<u8>| with_old && push(old, out);
-                    out.push_with(key, Some(bounds(*start, accum)), accum.time, old, |out| push(new, out));
+            sessions.clear();
+            for session in touched {
+                let before = session.before.as_ref().filter(|_| old_rows).and_then(|_| places.next());
+                let after = session.after.as_ref().and_then(|_| places.next());
+                sessions.push((session, before, after));
+            }
+            let stays = |t: &Touched| t.before.as_ref().map(|accum| accum.time) == t.after.as_ref().map(|a| a.time);
+            let is_shown = |at: Option<usize>| at.is_none_or(|at| rows.is_shown(at));
+            let push = |at: Option<usize>, out: &mut Vec<u8>| at.is_some_and(|at| rows.push(at, out));
+            for (session, before, _) in &sessions {
+                if let Some(accum) = session.before.as_ref().filter(|_| !stays(session) && is_shown(*before)) {
+                    let window = Some(bounds(session.start, accum));
+                    out.push_with(key, window, accum.time, |out| with_old && push(*before, out), |_| false);
+                }
+            }
+            for (session, before, after) in &sessions {
+                let was = session.before.is_some() && stays(session) && is_shown(*before);
+                if let Some(accum) = session.after.as_ref().filter(|_| was || is_shown(*after)) {
+                    let (window, old) =
+                        (Some(bounds(session.start, accum)), |out: &mut _| was && with_old && push(*before, out));
+                    out.push_with(key, window, accum.time, old, |out| push(*after, out));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The operator that keeps a table: takes partial accumulators, tells what changed.
 //!
 //! At the end of an epoch the parcels of all workers are put in order of their groups' numbers, added up, and put into
-//! the [`Store`] as one run. Only when somebody listens are the rows before and after worked out. Windows whose retention is
+//! the [`Store`] as one run. Only when somebody listens are the rows after, and where they are [`Wanted`] before, worked out. Windows whose retention is
 //! over are forgotten, a stretch of event time at a time, and hidden before that.
 
 use super::SharedReports;
@@ -74,6 +74,8 @@ pub struct Kept {
     wanted: Wanted,
     /// The first epoch whose changes were told as those who listen now want them.
     told_from: u64,
+    /// The first epoch behind all of which changes were told.
+    told_to: u64,
     /// Epochs that stay readable behind the newest.
     readable: u64,
     /// Stream time as of an epoch and later ones, until the next entry.
@@ -121,6 +123,7 @@ impl Kept {
             latest,
             wanted: Wanted::Nothing,
             told_from: 0,
+            told_to: 0,
             readable: READABLE,
             stream_times,
         };
@@ -158,12 +161,16 @@ impl Kept {
 
     /// From now on this is wanted of changes, and no more.
     pub fn listen(&mut self, wanted: Wanted) {
-        let least = if self.shape.final_grace.is_some() { Wanted::New } else { Wanted::Nothing };
-        let wanted = wanted.max(least);
+        let wanted = self.told_of(wanted);
         if wanted > self.wanted {
             self.told_from = self.store.upper();
         }
         self.wanted = wanted;
+    }
+
+    /// What is told where this is wanted: final rows come out of new ones.
+    fn told_of(&self, wanted: Wanted) -> Wanted {
+        if self.shape.final_grace.is_some() { Wanted::New } else { wanted }
     }
 
     fn is_heard(&self) -> bool {
@@ -242,9 +249,9 @@ impl Kept {
     }
 
     /// There is no [`Kept::snapshot`] at `frontier`: later epochs have been put together with those before it, or have been
-    /// told without what is wanted.
+    /// told already, and not as they are wanted.
     pub fn is_ahead(&self, frontier: u64, wanted: Wanted) -> bool {
-        let told_less = self.is_heard() && wanted > self.wanted && frontier < self.store.upper();
+        let told_less = frontier < self.told_to && self.told_of(wanted) > self.wanted;
         told_less || self.told_upto(frontier).is_some_and(|as_of| as_of < self.since())
     }
 
@@ -272,6 +279,9 @@ impl Kept {
         };
         if stream_time > known {
             self.stream_times.insert(epoch, stream_time);
+        }
+        if !changes.is_empty() {
+            self.told_to = epoch + 1;
         }
         self.forget(epoch);
         (changes, late)

@@ -79,7 +79,7 @@ pub fn rows<'scope>(
             .collect();
         (Packer::new(columns), batch, index)
     };
-    each(changes, view, reports, move |epoch, changes, parcels, errors| {
+    each(changes, view, reports, move |(epoch, _), changes, parcels, errors| {
         let (_, old, _) = side(changes, false, errors);
         let (values, new, _) = side(changes, true, errors);
         let shown = |batch: &Batch| batch.offsets.iter().map(|&o| o as usize).collect::<std::collections::HashSet<_>>();
@@ -112,7 +112,7 @@ pub fn groups<'scope>(
     reports: &SharedReports,
 ) -> Flow<'scope, Parcel> {
     let empty = Accum::empty(&grouping.calls);
-    each(changes, view, reports, move |epoch, changes, parcels, errors| {
+    each(changes, view, reports, move |(epoch, first), changes, parcels, errors| {
         for (new, sign) in [(false, -1), (true, 1)] {
             let (batch, _) = batch(&input, changes, new);
             let batch = steps::apply(&steps.steps, batch, errors);
@@ -131,7 +131,7 @@ pub fn groups<'scope>(
                 accum.rows = sign;
                 accum.time = batch.times[row];
                 // Of one change first what goes, then what comes.
-                let position = 2 * batch.offsets[row] + i64::from(new);
+                let position = 2 * (first + batch.offsets[row]) + i64::from(new);
                 let place = (i64::try_from(epoch).unwrap_or(i64::MAX), u32::try_from(position).unwrap_or(u32::MAX), 0);
                 if let Some(parts) = accum.parts.as_deref_mut() {
                     add_args(parts, &grouping.calls, &args, row, sign, place);
@@ -142,23 +142,28 @@ pub fn groups<'scope>(
     })
 }
 
-/// Runs a function over every set of changes.
+/// Runs a function over every piece of changes, with its epoch and the position of its first change in that.
 fn each<'scope>(
     changes: Flow<'scope, Arc<TableChanges>>,
     view: &str,
     reports: &SharedReports,
-    mut function: impl FnMut(u64, &TableChanges, &mut Parcels, &mut crate::plan::eval::EvalErrors) + 'static,
+    mut function: impl FnMut((u64, i64), &TableChanges, &mut Parcels, &mut crate::plan::eval::EvalErrors) + 'static,
 ) -> Flow<'scope, Parcel> {
     let peers = changes.scope().peers() as u64;
     let (view, reports) = (view.to_owned(), reports.clone());
     changes.unary::<CapacityContainerBuilder<Vec<Parcel>>, _, _, _>(Pipeline, "Rows", move |_, _| {
+        let mut next = (0, 0);
         move |input, output| {
             input.for_each(|time, data| {
                 let epoch = time.least().copied().unwrap_or(0);
+                if next.0 != epoch {
+                    next = (epoch, 0);
+                }
                 let mut session = output.session(&time);
                 for changes in data.drain(..) {
                     let (mut parcels, mut failed) = (Parcels::new(peers), steps::errors());
-                    function(epoch, &changes, &mut parcels, &mut failed);
+                    function(next, &changes, &mut parcels, &mut failed);
+                    next.1 += changes.len() as i64;
                     reports.borrow_mut().evaluation(&view, &failed, &changes.times());
                     session.give_iterator(parcels.done());
                 }
@@ -167,7 +172,7 @@ fn each<'scope>(
     })
 }
 
-/// The old or the new rows of changes as a batch, whose offsets are the changes' positions.
+/// The old or the new rows of changes as a batch, whose offsets are the changes' positions among these.
 pub(super) fn batch(schema: &Schema, changes: &TableChanges, new: bool) -> (Batch, Vec<usize>) {
     let key_types: Vec<SqlType> = schema.key.iter().map(|c| c.ty.clone()).collect();
     let value_types: Vec<SqlType> = schema.value.iter().map(|c| c.ty.clone()).collect();

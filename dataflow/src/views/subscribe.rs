@@ -25,14 +25,14 @@ pub enum Piece {
     Rows((u32, u64), Vec<Row>),
 }
 
-/// The rows of a table's changes.
-pub fn changed_rows<'scope>(changes: Flow<'scope, Arc<TableChanges>>) -> Flow<'scope, Piece> {
+/// A table's changes.
+pub fn table_pieces<'scope>(changes: Flow<'scope, Arc<TableChanges>>) -> Flow<'scope, Piece> {
     map(changes, Piece::Changes)
 }
 
 /// The rows of a stream. Unless it is `rekeyed`, several key columns that are all null are no key at all: they come from
 /// a record without one.
-pub fn stream_rows<'scope>(batches: Flow<'scope, Batch>, schema: &Schema, rekeyed: bool) -> Flow<'scope, Piece> {
+pub fn stream_pieces<'scope>(batches: Flow<'scope, Batch>, schema: &Schema, rekeyed: bool) -> Flow<'scope, Piece> {
     let schema = schema.clone();
     map(batches, move |batch: Batch| {
         let mut rows = rows(&batch, &schema);
@@ -67,7 +67,7 @@ fn map<'scope, A: Clone + 'static>(
     stream: Flow<'scope, A>,
     mut function: impl FnMut(A) -> Piece + 'static,
 ) -> Flow<'scope, Piece> {
-    stream.unary::<CapacityContainerBuilder<Vec<Piece>>, _, _, _>(Pipeline, "To rows", move |_, _| {
+    stream.unary::<CapacityContainerBuilder<Vec<Piece>>, _, _, _>(Pipeline, "To pieces", move |_, _| {
         move |input, output| {
             input.for_each(|time, data| {
                 let pieces = data.drain(..).map(&mut function).filter(|p| !p.is_empty());
