@@ -37,7 +37,8 @@ const RECENT: usize = 50_000;
 /// What a node reads.
 enum Port {
     Batches(Inlet<Batch>),
-    Changes(Inlet<Arc<TableChanges>>),
+    /// And what is wanted of them.
+    Changes(Inlet<Arc<TableChanges>>, Wanted),
 }
 
 /// One way into a node.
@@ -45,10 +46,8 @@ struct Input {
     /// What is read; empty: what is handed in.
     from: String,
     port: Port,
-    /// Of a stream, the columns that are read; `None`: all.
+    /// The columns that are read; `None`: all.
     reads: Option<Vec<usize>>,
-    /// What is wanted of a table's changes.
-    wanted: Wanted,
 }
 
 /// What a node brings.
@@ -201,7 +200,7 @@ impl Engine {
                 let (kept, changes) = keyed::render(parcels, shape, group::groups(&scope), &source.name, &reports);
                 (inlet, kept, Outlet::new(changes))
             });
-            let input = Input { from: String::new(), port: Port::Batches(inlet), reads: None, wanted: Wanted::Nothing };
+            let input = Input { from: String::new(), port: Port::Batches(inlet), reads: None };
             (Some(dataflow), vec![input], Out::Changes(outlet), Some(kept))
         } else {
             (None, Vec::new(), Out::Source, None)
@@ -314,15 +313,15 @@ impl Engine {
         let port = worker.dataflow_named::<u64, _, _>(name, |scope| {
             if table {
                 let (inlet, changes) = Inlet::new(scope, at);
-                subscribe::collect(subscribe::table_pieces(changes), &schema, first, deliver);
-                Port::Changes(inlet)
+                subscribe::changes(changes, &schema, first, deliver);
+                Port::Changes(inlet, Wanted::New)
             } else {
                 let (inlet, batches) = Inlet::new(scope, at);
-                subscribe::collect(subscribe::stream_pieces(batches, &schema, rekeyed), &schema, None, deliver);
+                subscribe::records(batches, &schema, rekeyed, deliver);
                 Port::Batches(inlet)
             }
         });
-        let input = Input { from: input.to_owned(), port, reads: None, wanted: Wanted::New };
+        let input = Input { from: input.to_owned(), port, reads: None };
         let node = Node::new(schema, Some(dataflow), vec![input], Out::None);
         self.add(name.to_owned(), node);
         self.prime(worker, name, snapshot);
@@ -351,8 +350,8 @@ impl Engine {
             match (&mut input.port, paused) {
                 (Port::Batches(inlet), true) => inlet.pause(),
                 (Port::Batches(inlet), false) => inlet.resume(),
-                (Port::Changes(inlet), true) => inlet.pause(),
-                (Port::Changes(inlet), false) => inlet.resume(),
+                (Port::Changes(inlet, _), true) => inlet.pause(),
+                (Port::Changes(inlet, _), false) => inlet.resume(),
             }
         }
         let joins = node.joins.clone();
@@ -374,7 +373,7 @@ impl Engine {
         for (name, node) in &self.nodes {
             if let Some(kept) = node.kept.as_ref().filter(|_| node.changes.is_none()) {
                 let readers = self.nodes.values().flat_map(|n| &n.inputs).filter(|input| input.from == *name);
-                kept.borrow_mut().listen(readers.map(|input| input.wanted).max().unwrap_or_default());
+                kept.borrow_mut().listen(readers.map(|input| input.port.wanted()).max().unwrap_or_default());
             }
         }
     }
@@ -389,10 +388,10 @@ impl Engine {
             self.pump_but(Some(name));
         }
         let Some(mut node) = self.nodes.remove(name) else { return };
-        for Input { from, port, wanted, .. } in &mut node.inputs {
+        for Input { from, port, .. } in &mut node.inputs {
             let Some(source) = self.nodes.get(from) else { continue };
             match port {
-                Port::Changes(inlet) => {
+                Port::Changes(inlet, wanted) => {
                     if let Some(changes) = &source.changes {
                         changes.iter().for_each(|changes| inlet.send(0, Arc::clone(changes)));
                     } else if let Some(kept) = &source.kept {
@@ -418,7 +417,7 @@ impl Engine {
         inputs.into_iter().flatten().any(|input| {
             let Some(source) = self.nodes.get(&input.from) else { return false };
             let frontier = self.out_frontier(source);
-            source.kept.as_ref().is_some_and(|kept| kept.borrow().is_ahead(frontier, input.wanted))
+            source.kept.as_ref().is_some_and(|kept| kept.borrow().is_ahead(frontier, input.port.wanted()))
         })
     }
 
@@ -543,7 +542,7 @@ impl Engine {
                         }
                     }
                     self.each_reader(&name, except, |port, _| {
-                        if let Port::Changes(inlet) = port {
+                        if let Port::Changes(inlet, _) = port {
                             items.iter().for_each(|(epoch, changes)| inlet.send(*epoch, Arc::clone(changes)));
                         }
                         port.advance(frontier);
@@ -626,17 +625,25 @@ impl Engine {
 }
 
 impl Port {
+    /// What is wanted of a table's changes.
+    fn wanted(&self) -> Wanted {
+        match self {
+            Port::Batches(_) => Wanted::Nothing,
+            Port::Changes(_, wanted) => *wanted,
+        }
+    }
+
     fn begin(&mut self) {
         match self {
             Port::Batches(inlet) => inlet.begin(),
-            Port::Changes(inlet) => inlet.begin(),
+            Port::Changes(inlet, _) => inlet.begin(),
         }
     }
 
     fn advance(&mut self, epoch: u64) {
         match self {
             Port::Batches(inlet) => inlet.advance(epoch),
-            Port::Changes(inlet) => inlet.advance(epoch),
+            Port::Changes(inlet, _) => inlet.advance(epoch),
         }
     }
 }
@@ -726,7 +733,7 @@ impl<'scope> Building<'_, 'scope> {
     /// A table's changes.
     fn changes(&mut self, table: &str, wanted: Wanted) -> Flow<'scope, Arc<TableChanges>> {
         let (inlet, changes) = Inlet::new(self.scope, self.frontier);
-        self.inputs.push(Input { from: table.to_owned(), port: Port::Changes(inlet), reads: None, wanted });
+        self.inputs.push(Input { from: table.to_owned(), port: Port::Changes(inlet, wanted), reads: None });
         changes
     }
 
@@ -734,12 +741,7 @@ impl<'scope> Building<'_, 'scope> {
     fn stream(&mut self, pipeline: &Pipeline) -> Flow<'scope, Batch> {
         let (inlet, mut stream) = Inlet::new(self.scope, self.frontier);
         let reads = Some(pipeline.columns.clone());
-        self.inputs.push(Input {
-            from: pipeline.input.clone(),
-            port: Port::Batches(inlet),
-            reads,
-            wanted: Wanted::Nothing,
-        });
+        self.inputs.push(Input { from: pipeline.input.clone(), port: Port::Batches(inlet), reads });
         let mut pending = Vec::new();
         for step in &pipeline.steps {
             match step {

@@ -238,8 +238,9 @@ async fn follow(
     while let Some(batch) = subscription.next().await {
         let batch = batch.map_err(|e| anyhow!(e))?;
         let now = Instant::now();
-        let count = match batch.rows.last().and_then(|row| row.value?.pop()) {
-            Some(Value::Bigint(n)) if number == 0 => u64::try_from(n).ok(),
+        let counted = || batch.rows.last()?.value?.pop();
+        let count = match (number == 0).then(counted).flatten() {
+            Some(Value::Bigint(n)) => u64::try_from(n).ok(),
             _ => None,
         };
         if number > 0 {

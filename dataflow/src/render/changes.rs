@@ -105,13 +105,11 @@ impl<'s> Changes<'s> {
         let mut before_of = self.before_of.iter().copied().enumerate().peekable();
         let bytes = self.out.last().map_or(0, TableChanges::bytes);
         let mut out = TableChanges::with_room(self.after.keys.len(), bytes);
-        for (at, ((key, window), accum)) in
-            self.after.keys.iter().zip(&self.after.windows).zip(&self.after.accums).enumerate()
-        {
+        for (at, (key, window, accum)) in self.after.iter().enumerate() {
             let was = before_of.next_if(|(_, of)| *of == at).map(|(was, _)| was).filter(|was| old.is_shown(*was));
             if was.is_some() || new.is_shown(at) || self.shape.tells_ends {
                 let old = |out: &mut Vec<u8>| self.with_old && was.is_some_and(|was| old.push(was, out));
-                out.push_with(key, *window, accum.time, old, |out| new.push(at, out));
+                out.push_with(key, window, accum.time, old, |out| new.push(at, out));
             }
         }
         drop((new, old));
@@ -132,15 +130,12 @@ impl<'s> Changes<'s> {
 
 /// Adds a pane's entry to the windows that it counts for, of which the first starts at `first`.
 fn spread(hops: Hops, place: Place, accum: &Accum, first: i64, windows: &mut [Option<Accum>]) {
-    let mut starts = hops.starts(place);
-    let Some(start) = starts.next() else { return };
     // What starts before the first does not change.
-    let (before, slot) = match usize::try_from((start - first) / hops.advance) {
-        Ok(slot) if start >= first => (0, slot),
-        _ => (usize::try_from((first - start) / hops.advance).unwrap_or(usize::MAX), 0),
-    };
-    let some = (1 + starts.count()).saturating_sub(before);
-    for window in windows.iter_mut().skip(slot).take(some) {
+    let Some(from) = hops.starts(place).next().map(|start| start.max(first)) else { return };
+    let slot = |start: i64| usize::try_from((start - first) / hops.advance).unwrap_or(0);
+    let to = hops.last_start(place.at);
+    let some = if to < from { 0 } else { slot(to) + 1 - slot(from) };
+    for window in windows.iter_mut().skip(slot(from)).take(some) {
         match window {
             Some(sum) => sum.plus_equals(accum),
             None => *window = Some(accum.clone()),

@@ -51,6 +51,12 @@ impl<'a, A> Items<'a, A> {
         self.accums.push(accum);
     }
 
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<Bounds>, &A)> {
+        let groups = self.keys.iter().zip(&self.windows);
+        groups.zip(&self.accums).map(|((key, window), accum)| (*key, *window, accum))
+    }
+
     /// Takes them away.
     pub fn clear(&mut self) {
         self.keys.clear();
@@ -125,9 +131,8 @@ fn finish<'a, A: Borrow<Accum>>(aggregate: &Aggregate, items: &'a Items<'a, A>) 
     let is_key = |exprs: &[NamedExpr]| (0..).zip(exprs).all(|(at, p)| matches!(p.expr, Expr::Column(c, _) if c == at));
     let key_at = project.windows(groups.max(1)).position(is_key).filter(|_| groups > 0);
     let key = key_at.map_or(project.len()..project.len(), |at| at..at + groups);
-    let others = || project[..key.start].iter().chain(&project[key.end..]);
-    let exprs = || others().map(|p| &p.expr).chain(&aggregate.having);
-    let reads: BTreeSet<usize> = exprs().flat_map(|e| e.columns()).collect();
+    let others = project[..key.start].iter().chain(&project[key.end..]).map(|p| &p.expr);
+    let reads: BTreeSet<usize> = others.chain(&aggregate.having).flat_map(Expr::columns).collect();
 
     let width = groups + aggregate.calls.len();
     let mut columns: Vec<Option<ArrayRef>> = vec![None; width + 2];
@@ -149,14 +154,14 @@ fn finish<'a, A: Borrow<Accum>>(aggregate: &Aggregate, items: &'a Items<'a, A>) 
     let input = EvalInput { columns: &columns, times: &times, offsets: &times, partition: 0 };
     let mut errors = steps::errors();
     let shown = aggregate.having.as_ref().map(|h| h.filter(&input, &mut errors));
-    let mut columns = |exprs: &[NamedExpr]| {
+    let mut evaluated = |exprs: &[NamedExpr]| {
         let columns = exprs.iter().map(|p| (p.expr.eval(&input, &mut errors), p.expr.ty().clone()));
         Part::Columns(Packer::new(columns.collect()))
     };
-    let mut parts = vec![columns(&project[..key.start])];
+    let mut parts = vec![evaluated(&project[..key.start])];
     if !key.is_empty() {
         parts.push(Part::Keys(&items.keys));
-        parts.push(columns(&project[key.end..]));
+        parts.push(evaluated(&project[key.end..]));
     }
     Finished::Parts(parts, shown)
 }

@@ -1,8 +1,8 @@
 //! The operator that keeps a table: takes partial accumulators, tells what changed.
 //!
 //! At the end of an epoch the parcels of all workers are put in order of their groups' numbers, added up, and put into
-//! the [`Store`] as one run. Only when somebody listens are the rows after, and where they are [`Wanted`] before, worked out. Windows whose retention is
-//! over are forgotten, a stretch of event time at a time, and hidden before that.
+//! the [`Store`] as one run. Only when somebody listens are the rows after worked out, and those before where they are
+//! [`Wanted`]. Windows whose retention is over are forgotten, a stretch of event time at a time, and hidden before that.
 
 use super::SharedReports;
 use super::changes::{self, Changes};
@@ -325,7 +325,7 @@ impl Kept {
             if !left.is_empty() {
                 let all = changes.iter().flat_map(|changes| changes.iter());
                 let (first, then): (TableChanges, TableChanges) = all.partition(|c| left.contains(c.key));
-                changes = vec![first, then];
+                changes = [first, then].into_iter().filter(|changes| !changes.is_empty()).collect();
             }
         }
         self.store.insert(runs, epoch + 1);
@@ -532,12 +532,11 @@ impl<'a, E: FnMut(PackedRow<'_>)> Chunk<'a, E> {
     }
 
     fn end(&mut self) {
-        let Items { keys, windows, accums } = &self.items;
         let rows = self.finish.rows(&self.items);
-        for (at, ((key, window), accum)) in keys.iter().zip(windows).zip(accums).enumerate() {
+        for (at, (key, window, accum)) in self.items.iter().enumerate() {
             self.value.clear();
             if rows.push(at, &mut self.value) {
-                (self.each)(PackedRow { key, window: *window, value: &self.value, time: accum.time });
+                (self.each)(PackedRow { key, window, value: &self.value, time: accum.time });
             }
         }
         drop(rows);

@@ -71,7 +71,7 @@ fn parts<'scope>(
                 for changes in data.drain(..) {
                     let mut failed = steps::errors();
                     let mut one = |new: bool| -> BTreeMap<usize, (Option<Bytes>, Bytes)> {
-                        let (batch, _) = tables::batch(&schema, &changes, new);
+                        let batch = tables::batch(&schema, &changes, new);
                         let batch = steps::apply(&side.input.steps, batch, &mut failed);
                         let input = steps::input(&batch);
                         let mut packer = |exprs: &mut dyn Iterator<Item = &crate::plan::expr::Expr>| {

@@ -68,7 +68,7 @@ pub fn rows<'scope>(
     reports: &SharedReports,
 ) -> Flow<'scope, Parcel> {
     let side = move |changes: &TableChanges, new: bool, errors: &mut crate::plan::eval::EvalErrors| {
-        let (batch, index) = batch(&input, changes, new);
+        let batch = batch(&input, changes, new);
         let batch = steps::apply(&steps.steps, batch, errors);
         let columns: Typed = batch
             .columns
@@ -77,11 +77,11 @@ pub fn rows<'scope>(
             .skip(output.key.len())
             .filter_map(|(c, column)| c.as_ref().map(|c| (Arc::clone(c), column.ty.clone())))
             .collect();
-        (Packer::new(columns), batch, index)
+        (Packer::new(columns), batch)
     };
     each(changes, view, reports, move |(epoch, _), changes, parcels, errors| {
-        let (_, old, _) = side(changes, false, errors);
-        let (values, new, _) = side(changes, true, errors);
+        let (_, old) = side(changes, false, errors);
+        let (values, new) = side(changes, true, errors);
         let shown = |batch: &Batch| batch.offsets.iter().map(|&o| o as usize).collect::<std::collections::HashSet<_>>();
         let shown_before = shown(&old);
         let shown_after: std::collections::HashMap<usize, usize> =
@@ -114,7 +114,7 @@ pub fn groups<'scope>(
     let empty = Accum::empty(&grouping.calls);
     each(changes, view, reports, move |(epoch, first), changes, parcels, errors| {
         for (new, sign) in [(false, -1), (true, 1)] {
-            let (batch, _) = batch(&input, changes, new);
+            let batch = batch(&input, changes, new);
             let batch = steps::apply(&steps.steps, batch, errors);
             let input = steps::input(&batch);
             let columns: Typed =
@@ -173,23 +173,22 @@ fn each<'scope>(
 }
 
 /// The old or the new rows of changes as a batch, whose offsets are the changes' positions among these.
-pub(super) fn batch(schema: &Schema, changes: &TableChanges, new: bool) -> (Batch, Vec<usize>) {
+pub(super) fn batch(schema: &Schema, changes: &TableChanges, new: bool) -> Batch {
     let key_types: Vec<SqlType> = schema.key.iter().map(|c| c.ty.clone()).collect();
     let value_types: Vec<SqlType> = schema.value.iter().map(|c| c.ty.clone()).collect();
     let mut cells: Vec<Vec<Value>> = vec![Vec::new(); schema.len()];
-    let (mut times, mut index) = (Vec::new(), Vec::new());
+    let (mut times, mut offsets) = (Vec::new(), Vec::new());
     for (i, change) in changes.iter().enumerate() {
         let Some(mut value) = (if new { change.new } else { change.old }) else { continue };
         let mut key = change.key;
         let row = packed::pop_all(&mut key, &key_types).into_iter().chain(packed::pop_all(&mut value, &value_types));
         cells.iter_mut().zip(row).for_each(|(column, cell)| column.push(cell));
         times.push(change.time);
-        index.push(i);
+        offsets.push(i as i64);
     }
     let columns = schema.columns().zip(&cells).map(|(c, cells)| Some(packed::column(&c.ty, cells.iter()))).collect();
-    let offsets = index.iter().map(|&i| i as i64).collect();
     let origin = Origin { partition: 0, sequence: 0 };
-    (Batch { columns, times: times.into(), offsets, tombstones: None, origin }, index)
+    Batch { columns, times: times.into(), offsets: offsets.into(), tombstones: None, origin }
 }
 
 /// Parcels in the making, one a worker.

@@ -9,38 +9,45 @@ use crate::render::table_changes::{TableChange, TableChanges};
 use crate::row::{Batch, Schema, Value, packed};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, Int64Array};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// Rows that came together.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Piece {
-    /// A table's.
-    Changes(Arc<TableChanges>),
-    /// A stream's, with their place in the order of an epoch: partition and batch.
-    Rows((u32, u64), Vec<Row>),
+/// A stream's rows that came together, with their place in the order of an epoch: partition and batch.
+type Piece = ((u32, u64), Vec<Row>);
+
+/// Gives a table's changes to `deliver`, see [`collect`]. `first`: the epoch of its snapshot, in which what was on its way then
+/// also comes; of a row, the last.
+pub fn changes(changes: Flow<'_, Arc<TableChanges>>, schema: &Schema, first: Option<u64>, deliver: Option<Deliver>) {
+    let (unpack, peers) = (Arc::new(Unpack::new(schema)), changes.scope().peers());
+    let in_order =
+        move |epoch, pieces| Rows::packed(table_in_order(pieces, peers, first == Some(epoch)), Arc::clone(&unpack));
+    collect(changes, in_order, deliver);
 }
 
-/// A table's changes.
-pub fn table_pieces<'scope>(changes: Flow<'scope, Arc<TableChanges>>) -> Flow<'scope, Piece> {
-    map(changes, Piece::Changes)
-}
-
-/// The rows of a stream. Unless it is `rekeyed`, several key columns that are all null are no key at all: they come from
-/// a record without one.
-pub fn stream_pieces<'scope>(batches: Flow<'scope, Batch>, schema: &Schema, rekeyed: bool) -> Flow<'scope, Piece> {
+/// Gives a stream's rows to `deliver`, see [`collect`]. Unless it is `rekeyed`, several key columns that are all null are no
+/// key at all: they come from a record without one.
+pub fn records(batches: Flow<'_, Batch>, schema: &Schema, rekeyed: bool, deliver: Option<Deliver>) {
     let schema = schema.clone();
-    map(batches, move |batch: Batch| {
+    let piece = move |batch: Batch| {
         let mut rows = rows(&batch, &schema);
         if !rekeyed && schema.key.len() > 1 {
             rows.iter_mut().filter(|r| r.key.iter().all(Value::is_null)).for_each(|r| r.key.clear());
         }
-        Piece::Rows((batch.origin.partition, batch.origin.sequence), rows)
-    })
+        ((batch.origin.partition, batch.origin.sequence), rows)
+    };
+    let pieces = batches.unary::<CapacityContainerBuilder<Vec<Piece>>, _, _, _>(Pipeline, "To rows", move |_, _| {
+        move |input, output| {
+            input.for_each(|time, data| {
+                let pieces = data.drain(..).map(&piece).filter(|(_, rows)| !rows.is_empty());
+                output.session(&time).give_iterator(pieces);
+            });
+        }
+    });
+    collect(pieces, |_, pieces| Rows::from(stream_in_order(pieces)), deliver);
 }
 
 /// The records of a batch as rows.
@@ -63,31 +70,8 @@ pub fn rows(batch: &Batch, schema: &Schema) -> Vec<Row> {
         .collect()
 }
 
-fn map<'scope, A: Clone + 'static>(
-    stream: Flow<'scope, A>,
-    mut function: impl FnMut(A) -> Piece + 'static,
-) -> Flow<'scope, Piece> {
-    stream.unary::<CapacityContainerBuilder<Vec<Piece>>, _, _, _>(Pipeline, "To pieces", move |_, _| {
-        move |input, output| {
-            input.for_each(|time, data| {
-                let pieces = data.drain(..).map(&mut function).filter(|p| !p.is_empty());
-                output.session(&time).give_iterator(pieces);
-            });
-        }
-    })
-}
-
-impl Piece {
-    fn is_empty(&self) -> bool {
-        match self {
-            Piece::Changes(changes) => changes.is_empty(),
-            Piece::Rows(_, rows) => rows.is_empty(),
-        }
-    }
-}
-
 /// A stream's rows in their order.
-fn stream_in_order(mut pieces: Vec<((u32, u64), Vec<Row>)>) -> Vec<Row> {
+fn stream_in_order(mut pieces: Vec<Piece>) -> Vec<Row> {
     pieces.sort_by_key(|(order, _)| *order);
     let mut rest = pieces.into_iter().map(|(_, rows)| rows);
     let mut rows = rest.next().unwrap_or_default();
@@ -112,14 +96,17 @@ fn table_in_order(pieces: Vec<Arc<TableChanges>>, peers: usize, first: bool) -> 
     vec![Arc::new(all.into_iter().collect())]
 }
 
-/// Brings all workers' rows to worker 0, and gives each closed epoch with rows, and each stretch without, to `deliver`
-/// there. `first`: the epoch of a table's snapshot, in which what was on its way then also comes; of a row, the last.
-pub fn collect(pieces: Flow<'_, Piece>, schema: &Schema, first: Option<u64>, mut deliver: Option<Deliver>) {
-    let (unpack, peers) = (Arc::new(Unpack::new(schema)), pieces.scope().peers());
+/// Brings all workers' pieces to worker 0, and gives each closed epoch with some, put `in_order`, and each stretch without, to
+/// `deliver` there.
+fn collect<P: ExchangeData>(
+    pieces: Flow<'_, P>,
+    mut in_order: impl FnMut(u64, Vec<P>) -> Rows + 'static,
+    mut deliver: Option<Deliver>,
+) {
     let mut lower = 0;
-    let mut waiting: BTreeMap<u64, Vec<Piece>> = BTreeMap::new();
+    let mut waiting: BTreeMap<u64, Vec<P>> = BTreeMap::new();
     pieces.unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
-        Exchange::new(|_: &Piece| 0),
+        Exchange::new(|_: &P| 0),
         "Deliver",
         move |_, _| {
             move |(input, frontier), _output| {
@@ -142,19 +129,7 @@ pub fn collect(pieces: Flow<'_, Piece>, schema: &Schema, first: Option<u64>, mut
                 // An epoch a batch, although several may close at once: a row has one value in a batch, and what is
                 // named by its epoch has the same name however late it comes.
                 for (epoch, pieces) in std::mem::replace(&mut waiting, later) {
-                    let (mut changes, mut rows) = (Vec::new(), Vec::new());
-                    for piece in pieces {
-                        match piece {
-                            Piece::Changes(some) => changes.push(some),
-                            Piece::Rows(order, some) => rows.push((order, some)),
-                        }
-                    }
-                    let rows = if changes.is_empty() {
-                        Rows::from(stream_in_order(rows))
-                    } else {
-                        Rows::packed(table_in_order(changes, peers, first == Some(epoch)), Arc::clone(&unpack))
-                    };
-                    hand_over(epoch + 1, rows);
+                    hand_over(epoch + 1, in_order(epoch, pieces));
                 }
                 hand_over(upper, Rows::from(Vec::new()));
             }
@@ -177,17 +152,17 @@ mod tests {
             let seen = Rc::new(RefCell::new(Vec::new()));
             let seeing = Rc::clone(&seen);
             let mut inlet = worker.dataflow::<u64, _, _>(|scope| {
-                let (inlet, pieces) = Inlet::new(scope, at);
+                let (inlet, told) = Inlet::new(scope, at);
                 let column = |name: &str| vec![Column { name: name.into(), ty: SqlType::Int }];
                 let schema = Schema { key: column("K"), value: column("V") };
-                collect(pieces, &schema, Some(at), Some(Box::new(move |batch| seeing.borrow_mut().push(batch))));
+                changes(told, &schema, Some(at), Some(Box::new(move |batch| seeing.borrow_mut().push(batch))));
                 inlet
             });
             inlet.begin();
             for (epoch, value) in values {
                 let (key, new) = (packed_key(&[Value::Int(1)]), packed_key(&[Value::Int(*value)]));
                 let change = TableChange { key: &key, window: None, old: None, new: Some(&new), time: 0 };
-                inlet.send(*epoch, Piece::Changes(Arc::new([change].into_iter().collect())));
+                inlet.send(*epoch, Arc::new([change].into_iter().collect()));
             }
             // Nothing runs in between, as on a machine that stands still.
             inlet.advance(7);
