@@ -1,6 +1,7 @@
 //! The decoder agrees with a naive twin, which reads one record at a time through `serde_json` and big integers, on
 //! generated JSON texts: white space, escapes, keys in any order and case, missing, repeated and unknown keys, all
-//! kinds of numbers, and texts that are cut or have a byte wrong.
+//! kinds of numbers, and texts that are cut or have a byte wrong. Records that are read together become what each of them
+//! becomes alone.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,9 +10,9 @@ use num_bigint::BigInt;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use serde_json::Value as Json;
-use weir_dataflow::plan::{Format, Source, TopicSpec};
+use weir_dataflow::plan::{Format, Source, TimestampColumn, TopicSpec};
 use weir_dataflow::row::{Column, Decimal, Schema, SqlType, Value, packed};
-use weir_ingest::decode::Decoder;
+use weir_ingest::decode::{DecodeOptions, Decoder};
 use weir_ingest::record::{Record, RecordBatch, Slice};
 
 fn columns() -> Vec<Column> {
@@ -351,6 +352,28 @@ fn texts() -> impl Strategy<Value = Vec<Vec<u8>>> {
         .prop_map(|(texts, picks)| picks.iter().map(|(i, d)| apply(i.get(&texts).clone(), d)).collect())
 }
 
+/// Many records that look alike, at first all the same, with others among them.
+fn crowd() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let quoted = || prop_oneof!["\"[ !#-\\[\\]-~]{0,70}\"", "\"[0-9]{1,18}\"", Just("\"é\"".to_owned())].boxed();
+    let kinds = prop::collection::vec((keys(&["i", "b", "s", "t", "x", "d"]), any::<bool>()), 1..6);
+    let values = move |kinds: Vec<(&'static str, bool)>| {
+        let field = move |(key, text): (&'static str, bool)| {
+            let fits = match (key, text) {
+                ("s" | "x", true) => quoted(),
+                (_, true) => "[0-9]{1,9}".prop_map(|n| format!("\"{n}\"")).boxed(),
+                (_, false) => number(),
+            };
+            prop_oneof![100 => fits, 1 => json()].prop_map(move |v| format!("\"{key}\":{v}"))
+        };
+        let record = kinds.into_iter().map(field).collect::<Vec<_>>();
+        let record = record.prop_map(|fields| format!("{{{}}}", fields.join(",")).into_bytes());
+        let damage = prop_oneof![30 => Just(Damage::None), 1 => damage()];
+        let others = prop::collection::vec((record.clone(), damage).prop_map(|(r, d)| apply(r, &d)), 0..150);
+        (record, 30..70_usize, others)
+    };
+    kinds.prop_flat_map(values).prop_map(|(first, count, others)| [vec![first; count], others].concat())
+}
+
 fn batch(texts: &[Vec<u8>]) -> RecordBatch {
     let (mut bytes, mut records) = (Vec::new(), Vec::new());
     for (i, text) in texts.iter().enumerate() {
@@ -409,6 +432,51 @@ fn compare(texts: &[Vec<u8>], demanded: &[usize]) -> usize {
     row
 }
 
+/// What records become, in one batch or each in its own: (offset, time, tombstone, values), and (offset, reason) of rejects.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    rows: Vec<(i64, i64, bool, Vec<Value>)>,
+    rejects: Vec<(i64, String)>,
+}
+
+fn outcome(source: &Source, options: &DecodeOptions, batches: impl Iterator<Item = RecordBatch>) -> Outcome {
+    let mut decoder = Decoder::with_options(source, options);
+    let types = source.schema.types();
+    decoder.demand(&(0..types.len()).collect::<Vec<_>>());
+    let (mut rows, mut rejects) = (Vec::new(), Vec::new());
+    for batch in batches {
+        let out = decoder.decode(&batch, &mut rejects);
+        for row in 0..out.len() {
+            let cells = out.columns.iter().zip(&types);
+            let cells = cells.map(|(array, ty)| packed::cell(array.as_ref().unwrap(), ty, row)).collect();
+            let tombstone = out.tombstones.as_ref().is_some_and(|t| t[row]);
+            rows.push((out.offsets[row], out.times[row], tombstone, cells));
+        }
+    }
+    Outcome { rows, rejects: rejects.into_iter().map(|r| (r.offset, r.reason)).collect() }
+}
+
+/// Keyed streams and tables with timestamps from everywhere.
+fn timed_sources() -> Vec<(Source, DecodeOptions)> {
+    let timestamp = |column| Some(TimestampColumn { column, format: None });
+    let source = |table: bool, timestamp| {
+        let key = Column { name: "K".into(), ty: SqlType::String };
+        let mut topic = TopicSpec::new("x", Format::Kafka, Format::Json);
+        topic.timestamp = timestamp;
+        Source { name: "X".into(), table, queryable: false, schema: Schema { key: vec![key], value: columns() }, topic }
+    };
+    let field = |name: &str| DecodeOptions { timestamp_field: Some(name.into()), ..DecodeOptions::default() };
+    let from_value = DecodeOptions { keys_from_value: true, ..field("B") };
+    vec![
+        (source(false, timestamp(2)), DecodeOptions::default()),
+        (source(false, timestamp(0)), DecodeOptions::default()),
+        (source(true, None), DecodeOptions::default()),
+        (source(false, None), field("t")),
+        (source(true, None), field("x")),
+        (source(true, timestamp(9)), from_value),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -420,6 +488,35 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4)) {
         compare(&texts, &[0, 5, 11]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn decoder_and_twin_agree_on_crowds(texts in crowd(), demanded in prop::collection::btree_set(0..14_usize, 0..15)) {
+        compare(&texts, &demanded.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn records_become_the_same_together_and_alone(
+        texts in crowd(),
+        (absent, no_key) in prop::array::uniform2(prop::collection::btree_set(0..200_usize, 0..3)).prop_map(Into::into),
+    ) {
+        let mut whole = batch(&texts);
+        let bytes = [&whole.bytes[..], b"key"].concat();
+        let key = Slice { start: whole.bytes.len() as u32, end: bytes.len() as u32 };
+        whole.bytes = Bytes::from(bytes);
+        for (i, record) in whole.records.iter_mut().enumerate() {
+            record.key = (!no_key.contains(&i)).then_some(key);
+            record.value = record.value.filter(|_| !absent.contains(&i));
+        }
+        let alone = whole.records.iter().map(|r| RecordBatch { records: vec![r.clone()], ..whole.clone() });
+        for (source, options) in timed_sources() {
+            let together = outcome(&source, &options, std::iter::once(whole.clone()));
+            prop_assert_eq!(together, outcome(&source, &options, alone.clone()));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::column::{Cells, ColumnBuilder, end_bytes, push_within};
 use super::node::{Node, push_text, text_of, unescape};
 use super::number::{Digits, integer_bits, number_double, parse_double, parse_long, quoted, short_number};
 use super::scan::{Kind, Token};
+use arrow_buffer::NullBufferBuilder;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use weir_dataflow::row::{Decimal, SqlType, Value};
@@ -20,30 +21,80 @@ pub(super) type Mismatch = String;
 /// When it does not fit; the column may then hold a part of it, which `truncate` removes.
 #[inline(always)]
 pub(super) fn push(column: &mut ColumnBuilder, all: &[u8], token: Option<Token>) -> Result<(), Mismatch> {
-    let Some(token) = token.filter(|t| t.kind != Kind::Null) else {
-        column.push_null();
-        return Ok(());
-    };
+    match token {
+        Some(token) => push_each(column, all, std::iter::once(token)).map_err(|(_, mismatch)| mismatch),
+        None => {
+            column.push_null();
+            Ok(())
+        }
+    }
+}
+
+/// Appends the values at these tokens to the column.
+///
+/// # Errors
+/// The first that does not fit, by its number; the column may then hold those before it, and a part of it.
+#[inline(always)]
+pub(super) fn push_each(
+    column: &mut ColumnBuilder,
+    all: &[u8],
+    tokens: impl Iterator<Item = Token>,
+) -> Result<(), (usize, Mismatch)> {
     let ColumnBuilder { ty, cells, nulls } = column;
     match (&*ty, cells) {
-        (SqlType::String, Cells::Bytes(ends, bytes)) => match token.kind {
-            Kind::Text => push_within(ends, bytes, all, token.start as usize..token.end as usize),
-            Kind::Escaped => {
-                unescape(bytes, token.bytes(all));
-                end_bytes(ends, bytes);
+        (SqlType::String, Cells::Bytes(ends, bytes)) => {
+            for (i, token) in tokens.enumerate() {
+                match token.kind {
+                    Kind::Text => push_within(ends, bytes, all, token.start()..token.end()),
+                    Kind::Null => {
+                        end_bytes(ends, bytes);
+                        nulls.append_null();
+                        continue;
+                    }
+                    Kind::Escaped => {
+                        unescape(bytes, token.bytes(all));
+                        end_bytes(ends, bytes);
+                    }
+                    Kind::Integer | Kind::Fraction | Kind::True | Kind::False | Kind::Array | Kind::Object => {
+                        push_text(bytes, all, &Node::read(all, token)).ok_or_else(|| (i, mismatch(ty, all, token)))?;
+                        end_bytes(ends, bytes);
+                    }
+                }
+                nulls.append_non_null();
             }
-            Kind::Integer | Kind::Fraction | Kind::True | Kind::False | Kind::Null | Kind::Array | Kind::Object => {
-                push_text(bytes, all, &Node::read(all, token)).ok_or_else(|| mismatch(ty, all, token))?;
-                end_bytes(ends, bytes);
-            }
-        },
-        (SqlType::Int, Cells::Int(v)) => v.push(int(all, token).ok_or_else(|| mismatch(ty, all, token))?),
-        (SqlType::Bigint | SqlType::Timestamp, Cells::Long(v)) => {
-            v.push(long(all, token).ok_or_else(|| mismatch(ty, all, token))?);
         }
-        _ => return push_rare(column, all, token),
+        (SqlType::Int, Cells::Int(cells)) => push_numbers(ty, cells, nulls, all, tokens, |all, token| int(all, token))?,
+        (SqlType::Bigint | SqlType::Timestamp, Cells::Long(cells)) => {
+            push_numbers(ty, cells, nulls, all, tokens, |all, token| long(all, token))?;
+        }
+        _ => {
+            for (i, token) in tokens.enumerate() {
+                push_rare(column, all, token).map_err(|mismatch| (i, mismatch))?;
+            }
+        }
     }
-    nulls.append_non_null();
+    Ok(())
+}
+
+/// Appends whole numbers.
+#[inline(always)]
+fn push_numbers<N: Default>(
+    ty: &SqlType,
+    cells: &mut Vec<N>,
+    nulls: &mut NullBufferBuilder,
+    all: &[u8],
+    tokens: impl Iterator<Item = Token>,
+    read: impl Fn(&[u8], Token) -> Option<N>,
+) -> Result<(), (usize, Mismatch)> {
+    for (i, token) in tokens.enumerate() {
+        if token.kind == Kind::Null {
+            cells.push(N::default());
+            nulls.append_null();
+        } else {
+            cells.push(read(all, token).ok_or_else(|| (i, mismatch(ty, all, token)))?);
+            nulls.append_non_null();
+        }
+    }
     Ok(())
 }
 
@@ -92,7 +143,7 @@ pub(super) fn long(all: &[u8], token: Token) -> Option<i64> {
 
 #[inline(always)]
 fn short(all: &[u8], token: Token) -> Option<i64> {
-    short_number(all, token.start as usize, token.end as usize)
+    short_number(all, token.start(), token.end())
 }
 
 fn double(all: &[u8], token: Token) -> Option<f64> {

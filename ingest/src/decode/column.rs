@@ -88,10 +88,17 @@ impl ColumnBuilder {
         if let Cells::Bytes(_, bytes) = &self.cells { bytes.len() } else { 0 }
     }
 
+    /// A cell as a BIGINT or TIMESTAMP; `None` for null and every other type.
+    pub(super) fn long(&self, at: usize) -> Option<i64> {
+        let Cells::Long(cells) = &self.cells else {
+            return None;
+        };
+        cells.get(at).copied().filter(|_| self.nulls.is_valid(at))
+    }
+
     /// The last cell as a BIGINT or TIMESTAMP; `None` for null and every other type.
     pub(super) fn last_long(&self) -> Option<i64> {
-        let at = self.nulls.len().checked_sub(1).filter(|at| self.nulls.is_valid(*at))?;
-        if let Cells::Long(v) = &self.cells { v.get(at).copied() } else { None }
+        self.long(self.nulls.len().checked_sub(1)?)
     }
 
     /// The last cell as a STRING; `None` for null and every other type.
@@ -162,16 +169,20 @@ pub(super) fn push_bytes(ends: &mut Vec<i32>, all: &mut Vec<u8>, bytes: &[u8]) {
     end_bytes(ends, all);
 }
 
-/// Appends one cell of text that lies within more bytes. Of a short one 32 bytes are copied, which takes no call.
+/// Appends one cell of text that lies within more bytes. Of a short one 32 or 64 bytes are copied, which takes no call.
 #[inline(always)]
 pub(super) fn push_within(ends: &mut Vec<i32>, out: &mut Vec<u8>, all: &[u8], cell: Range<usize>) {
-    match all.get(cell.start..).and_then(<[u8]>::first_chunk::<32>) {
-        Some(chunk) if cell.len() <= 32 => {
-            let end = out.len() + cell.len();
-            out.extend_from_slice(chunk);
-            out.truncate(end);
-        }
-        _ => out.extend_from_slice(all.get(cell).unwrap_or_default()),
+    #[inline(always)]
+    fn push<const N: usize>(out: &mut Vec<u8>, all: &[u8], cell: &Range<usize>) -> bool {
+        let chunk = all.get(cell.start..).and_then(<[u8]>::first_chunk::<N>).filter(|_| cell.len() <= N);
+        let Some(chunk) = chunk else { return false };
+        let end = out.len() + cell.len();
+        out.extend_from_slice(chunk);
+        out.truncate(end);
+        true
+    }
+    if !push::<32>(out, all, &cell) && !push::<64>(out, all, &cell) {
+        out.extend_from_slice(all.get(cell).unwrap_or_default());
     }
     end_bytes(ends, out);
 }

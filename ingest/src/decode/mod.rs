@@ -11,7 +11,8 @@
 //! ```
 //!
 //! JSON goes through two passes over bytes that stay in the cache: [`object`] finds where the values lie, [`coerce`]
-//! reads them. Left out on purpose: numbers in hexadecimal floating point and digits that are not ASCII, which Java
+//! reads them. Records that look alike go through them some dozens at a time ([`skim`]), the others one by one; what they
+//! become is the same. Left out on purpose: numbers in hexadecimal floating point and digits that are not ASCII, which Java
 //! would read.
 
 mod coerce;
@@ -22,8 +23,10 @@ mod number;
 mod object;
 mod part;
 mod primitive;
+mod quotes;
 mod reject;
 mod scan;
+mod skim;
 mod window;
 
 pub use reject::{EXCERPT, Part, Reject};
@@ -147,8 +150,21 @@ impl Decoder {
         let mut headers = 0;
         // Reading can make text longer than it was, but never four times.
         let may_overflow = batch.bytes.len() > i32::MAX as usize / 4;
+        let one_by_one = may_overflow || !self.reads_alike();
 
-        for (i, record) in batch.records.iter().enumerate() {
+        let mut next = 0;
+        while let Some(record) = batch.records.get(next) {
+            let i = next;
+            let alike = if one_by_one { 0 } else { self.alike(batch, next, &mut builders, &mut times) };
+            if alike > 0 {
+                next += alike;
+                offsets.extend(batch.records[i..next].iter().map(|r| r.offset));
+                if let Some(tombstones) = &mut tombstones {
+                    tombstones.resize(times.len(), false);
+                }
+                continue;
+            }
+            next += 1;
             let mut result = self.record(batch, record, &mut builders);
             if !self.headers.is_empty() {
                 let first = headers;
@@ -198,6 +214,69 @@ impl Decoder {
             tombstones: tombstones.map(Into::into),
             origin: Origin { partition: batch.partition, sequence: batch.sequence },
         }
+    }
+
+    /// Whether nothing is asked for that only one record at a time can tell.
+    fn reads_alike(&self) -> bool {
+        let time = |t: &TimestampColumn| t.format.is_none() && self.value.holds(t.column);
+        self.headers.is_empty() && self.window.is_none() && self.timestamp.as_ref().is_none_or(time)
+    }
+
+    /// Appends records from `first` on to the builders and their times, as many as can be read together: how many, which may
+    /// be none.
+    fn alike(
+        &mut self,
+        batch: &RecordBatch,
+        first: usize,
+        builders: &mut [Option<ColumnBuilder>],
+        times: &mut Vec<i64>,
+    ) -> usize {
+        let records = batch.records.get(first..).unwrap_or_default();
+        let values = records.iter().map_while(|r| r.value).map(|s| s.start as usize..s.end as usize);
+        let mut count = self.value.read_alike(&batch.bytes, values);
+        let before = times.len();
+        while count > 0
+            && let Err(fit) = self.push_alike(&batch.bytes, &records[..count], builders, times)
+        {
+            builders.iter_mut().flatten().for_each(|b| b.truncate(before));
+            times.truncate(before);
+            count = fit;
+        }
+        count
+    }
+
+    /// Appends records whose values were read together.
+    ///
+    /// # Errors
+    /// The first of them, by its number, that has to be read by itself; what was appended is of no use then.
+    fn push_alike(
+        &mut self,
+        all: &[u8],
+        records: &[Record],
+        builders: &mut [Option<ColumnBuilder>],
+        times: &mut Vec<i64>,
+    ) -> Result<(), usize> {
+        let before = times.len();
+        if !self.key.is_empty() {
+            for (i, record) in records.iter().enumerate() {
+                let key = record.key.map(|s| s.start as usize..s.end as usize);
+                let has_key = self.key.read(all, key, &self.columns, builders).map_err(|_| i)?;
+                if self.table && !has_key {
+                    return Err(i);
+                }
+            }
+        }
+        self.value.push_alike(all, records.len(), &self.columns, builders, times)?;
+        if let Some(timestamp) = &self.timestamp {
+            times.truncate(before);
+            let builder = builders.get(timestamp.column).and_then(Option::as_ref).ok_or(0_usize)?;
+            for i in 0..records.len() {
+                times.push(builder.long(before + i).ok_or(i)?);
+            }
+        } else if times.len() == before {
+            times.extend(records.iter().map(|r| r.time));
+        }
+        times[before..].iter().position(|t| *t < 0).map_or(Ok(()), Err)
     }
 
     /// Appends one record to the builders, header columns apart: its ROWTIME and whether it is a tombstone.

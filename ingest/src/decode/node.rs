@@ -19,7 +19,7 @@ pub(super) enum Node<'a> {
 impl<'a> Node<'a> {
     /// The tree of a token.
     pub(super) fn read(all: &'a [u8], token: Token) -> Node<'a> {
-        let mut scan = Scan::new(all, token.start as usize, token.end as usize);
+        let mut scan = Scan::new(all, token.start(), token.end());
         match token.kind {
             Kind::Array | Kind::Object => Node::parse(&mut scan).unwrap_or(Node::Scalar(token)),
             Kind::Text | Kind::Escaped | Kind::Integer | Kind::Fraction | Kind::True | Kind::False | Kind::Null => {

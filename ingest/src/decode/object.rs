@@ -3,14 +3,16 @@
 //! Records of a topic are written by one program, so their keys come in one order with the same bytes between the
 //! values: `{"ip":` … `,"userid":` … `}`. An [`ObjectReader`] keeps these bytes as its *layout* and follows it: compare
 //! the bytes, pass the value, compare the next. No key is looked up. Where a record differs, it is read once more, key
-//! by key, and its layout is kept for the next.
+//! by key, and its layout is kept for the next. Of some that are alike, many are read together ([`Skim`]).
 //!
 //! Which field a column takes depends on the keys alone (ksqlDB: the key of the column's very name, else the last one
 //! whose upper case is the name; of equal keys the last value), so it is part of the layout.
 
 use super::node::text_of;
 use super::scan::{Malformed, Scan, Token};
+use super::skim::{Skim, Values};
 use hashbrown::HashMap;
+use std::ops::Range;
 
 /// Reads objects for a fixed list of names.
 pub(super) struct ObjectReader {
@@ -18,6 +20,9 @@ pub(super) struct ObjectReader {
     /// Keys that were seen, unescaped, and what they mean.
     known: HashMap<Box<str>, Meaning>,
     layout: Layout,
+    skim: Skim,
+    /// How many objects of the layout were read one by one since its like were last sought in vain.
+    alone: u32,
     /// The values of the last object, in its order.
     tokens: Vec<Token>,
     /// While a layout is read: for each name the number of the value whose key is the name itself.
@@ -50,6 +55,13 @@ const MISSING: u32 = u32::MAX;
 /// Layouts with more bytes than this are not kept.
 const MAX_LAYOUT: usize = 64 << 10;
 
+/// So many objects of one layout are read one by one before others are expected to be like the last of them, or again like
+/// the one before.
+const ALONE: u32 = 32;
+
+/// With fewer than these in a row, none are sought for a while.
+const FEW: usize = 4;
+
 /// More distinct keys than this are a sign of keys that are data, and not kept.
 const MAX_KNOWN: usize = 4096;
 
@@ -57,7 +69,15 @@ impl ObjectReader {
     /// For these names; a field's position in the list is its number.
     pub(super) fn new(names: impl IntoIterator<Item = String>) -> Self {
         let names: HashMap<String, u32> = names.into_iter().zip(0..).collect();
-        ObjectReader { names, known: HashMap::new(), layout: Layout::default(), tokens: Vec::new(), exact: Vec::new() }
+        ObjectReader {
+            names,
+            known: HashMap::new(),
+            layout: Layout::default(),
+            skim: Skim::default(),
+            alone: 0,
+            tokens: Vec::new(),
+            exact: Vec::new(),
+        }
     }
 
     /// Reads one object, which is all of the text, space around it apart.
@@ -66,11 +86,39 @@ impl ObjectReader {
     /// When the text is no JSON. When it is JSON but no object, the value is returned.
     #[inline(always)]
     pub(super) fn read(&mut self, scan: &mut Scan<'_>) -> Result<Option<Token>, Malformed> {
+        self.alone = self.alone.saturating_add(1);
         if self.layout.known && self.follow(scan) {
             return scan.check_utf8().map(|()| None);
         }
         scan.rewind();
+        self.skim.clear();
+        self.alone = 0;
         self.explore(scan)
+    }
+
+    /// Reads objects at these places of all bytes, up to the first that is not like one that was read before: how many.
+    pub(super) fn read_alike(&mut self, all: &[u8], texts: impl Iterator<Item = Range<usize>>) -> usize {
+        if !self.layout.known || self.alone < ALONE {
+            return 0;
+        }
+        if !self.skim.expects() {
+            self.skim.expect(self.layout.segments(), &self.tokens);
+        }
+        let (fit, other) = self.skim.read(all, texts);
+        if other && fit < FEW {
+            self.alone = 0;
+        }
+        if other && fit == 0 {
+            self.skim.clear();
+        }
+        fit
+    }
+
+    /// The value for a name, by its number, of the first `count` objects that were read together last.
+    #[inline(always)]
+    pub(super) fn get_alike(&self, number: usize, count: usize) -> Option<Values<'_>> {
+        let place = self.layout.places.get(number).filter(|p| **p != MISSING)?;
+        Some(self.skim.values(*place as usize, count))
     }
 
     /// The value for a name, by its number, of the object that was read last.
@@ -95,8 +143,7 @@ impl ObjectReader {
             }
             from = end;
             match scan.value() {
-                // Part by part: as one piece it would be read back from memory before its parts have been written there.
-                Ok(Token { kind, start, end }) => (slot.kind, slot.start, slot.end) = (kind, start, end),
+                Ok(token) => *slot = token,
                 Err(_) => return false,
             }
         }
@@ -175,6 +222,11 @@ impl ObjectReader {
 }
 
 impl Layout {
+    fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(from, to)| &self.bytes[*from as usize..*to as usize])
+    }
+
     /// Adds a segment; once there are too many bytes the layout is of no use.
     fn add(&mut self, segment: &[u8]) {
         if self.bytes.len() <= MAX_LAYOUT {

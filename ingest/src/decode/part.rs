@@ -5,6 +5,7 @@ use super::column::{Cells, ColumnBuilder, push_bytes};
 use super::object::{ObjectReader, read_bare};
 use super::reject::Part;
 use super::scan::{Kind, Malformed, Scan, Token};
+use super::skim::Values;
 use super::{delimited, primitive};
 use std::ops::Range;
 use weir_dataflow::plan::Format;
@@ -199,6 +200,65 @@ impl PartReader {
             Codec::Nothing => return Ok(self.absent(builders)),
         }
         Ok(true)
+    }
+
+    /// Reads the values at these places of all bytes together, up to the first that is not like one before: how many, which
+    /// may be none.
+    pub(super) fn read_alike(&mut self, all: &[u8], values: impl Iterator<Item = Range<usize>>) -> usize {
+        if let Codec::Object(object) = &mut self.codec { object.read_alike(all, values) } else { 0 }
+    }
+
+    /// Appends to each column that is built its cells of the first `count` values that were read together last, and their
+    /// timestamps to `times` where they are to hold one.
+    ///
+    /// # Errors
+    /// The first of the values, by its number, that has to be read by itself; what was appended is of no use then.
+    pub(super) fn push_alike(
+        &self,
+        all: &[u8],
+        count: usize,
+        columns: &[Column],
+        builders: &mut [Option<ColumnBuilder>],
+        times: &mut Vec<i64>,
+    ) -> Result<(), usize> {
+        let Codec::Object(object) = &self.codec else {
+            return Err(0);
+        };
+        if let Some((number, _)) = &self.time_field {
+            match object.get_alike(*number, count) {
+                Some(values) => {
+                    for i in 0..count {
+                        times.push(coerce::long(all, values.get(i)).ok_or(i)?);
+                    }
+                }
+                None if self.time_required => return Err(0),
+                None => {}
+            }
+        }
+        for step in &self.steps {
+            let values = object.get_alike(step.field, count);
+            match (builders.get_mut(step.column), columns.get(step.column)) {
+                (Some(Some(builder)), _) if step.build => match values {
+                    Some(Values::Others(tokens)) => coerce::push_each(builder, all, tokens.iter().copied()),
+                    Some(texts) => coerce::push_each(builder, all, (0..count).map(|i| texts.get(i))),
+                    None => {
+                        (0..count).for_each(|_| builder.push_null());
+                        Ok(())
+                    }
+                },
+                (_, Some(Column { ty, .. })) if let Some(values) = values => {
+                    (0..count).try_for_each(|i| coerce::check(ty, all, Some(values.get(i))).map_err(|e| (i, e)))
+                }
+                _ => Ok(()),
+            }
+            .map_err(|(i, _)| i)?;
+        }
+        Ok(())
+    }
+
+    /// It has no columns.
+    pub(super) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
     }
 
     /// Nulls for all columns.

@@ -2,6 +2,7 @@
 //! copied or unescaped; everything that is passed over is checked to be well-formed.
 
 use super::number::{above_nine, digits};
+use super::quotes::Masks;
 
 /// What stands at a [`Token`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +28,29 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    pub(super) start: u32,
-    pub(super) end: u32,
+    /// Start and end in one word: with three fields, processors would pass a token through memory, and wait for it there.
+    place: u64,
 }
 
 impl Token {
-    pub(super) fn bytes<'a>(&self, all: &'a [u8]) -> &'a [u8] {
-        all.get(self.start as usize..self.end as usize).unwrap_or_default()
+    /// At `start..end` of all bytes.
+    #[inline(always)]
+    pub(super) fn new(kind: Kind, start: usize, end: usize) -> Token {
+        Token { kind, place: start as u64 | (end as u64) << 32 }
+    }
+
+    #[inline(always)]
+    pub(super) fn start(self) -> usize {
+        self.place as u32 as usize
+    }
+
+    #[inline(always)]
+    pub(super) fn end(self) -> usize {
+        (self.place >> 32) as usize
+    }
+
+    pub(super) fn bytes(self, all: &[u8]) -> &[u8] {
+        all.get(self.start()..self.end()).unwrap_or_default()
     }
 }
 
@@ -187,7 +204,7 @@ impl<'a> Scan<'a> {
     /// From `start` to where it stands.
     #[inline(always)]
     fn token(&self, kind: Kind, start: usize) -> Token {
-        Token { kind, start: start as u32, end: self.at as u32 }
+        Token::new(kind, start, self.at)
     }
 
     /// Passes a string, which starts here.
@@ -200,7 +217,7 @@ impl<'a> Scan<'a> {
         let at = self.special(start);
         if self.byte(at) == b'"' {
             self.at = at + 1;
-            return Ok(Token { kind: Kind::Text, start: start as u32, end: at as u32 });
+            return Ok(Token::new(Kind::Text, start, at));
         }
         self.string_with_escapes(start, at)
     }
@@ -228,7 +245,7 @@ impl<'a> Scan<'a> {
             at = self.special(at);
         }
         self.at = at + 1;
-        Ok(Token { kind, start: start as u32, end: at as u32 })
+        Ok(Token::new(kind, start, at))
     }
 
     /// Position of the next quote, backslash or control character, at `end` or behind it when there is none.
@@ -238,8 +255,9 @@ impl<'a> Scan<'a> {
             let Some(chunk) = self.all[at..].first_chunk::<16>() else {
                 break;
             };
-            let (special, high) = masks(chunk);
-            self.high |= high;
+            let masks = Masks::of(chunk);
+            self.high |= masks.high;
+            let special = masks.quotes | masks.odd;
             if special != 0 {
                 return at + special.trailing_zeros() as usize;
             }
@@ -389,37 +407,4 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
         at += 8;
     }
     !differ && word(a, n - 8) == word(b, n - 8)
-}
-
-/// One bit a byte: quote, backslash or control character; above 127.
-#[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code, reason = "sixteen bytes at once make strings three times as fast to pass")]
-#[inline(always)]
-fn masks(chunk: &[u8; 16]) -> (u32, u32) {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
-    };
-    let word = u128::from_le_bytes(*chunk);
-    // SAFETY: these need SSE2, which every x86-64 processor has; no memory is touched through pointers.
-    unsafe {
-        // This compiles to one load.
-        let bytes = _mm_set_epi64x((word >> 64) as i64, word as i64);
-        let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
-        let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
-        let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-        let special = _mm_or_si128(_mm_or_si128(quote, backslash), control);
-        (_mm_movemask_epi8(special) as u32, _mm_movemask_epi8(bytes) as u32)
-    }
-}
-
-/// One bit a byte: quote, backslash or control character; above 127.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn masks(chunk: &[u8; 16]) -> (u32, u32) {
-    let mut masks = (0, 0);
-    for (i, &byte) in chunk.iter().enumerate() {
-        masks.0 |= u32::from(byte < 0x20 || byte == b'"' || byte == b'\\') << i;
-        masks.1 |= u32::from(byte > 127) << i;
-    }
-    masks
 }
