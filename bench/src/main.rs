@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    weir_cluster::pages::small();
+    weir_cluster::pages::prepare();
     let args = Args::parse();
     let runs = match args.runs() {
         Ok(runs) => runs,

@@ -43,7 +43,8 @@ impl<'s> Changes<'s> {
 
     /// Windows of several panes each.
     pub(super) fn windows(&mut self, updates: &[(Key, Accum)], reader: &mut Reader<Keys>, hops: Hops) {
-        let (mut added, mut old): (Vec<Option<Accum>>, Vec<Option<Accum>>) = (Vec::new(), Vec::new());
+        // Of each window what is added and what was there; none between two groups.
+        let (mut all_added, mut all_old): (Vec<Option<Accum>>, Vec<Option<Accum>>) = (Vec::new(), Vec::new());
         // A group's updates whose windows share panes: readers do not go back.
         let near = |(a, _): &(Key, Accum), (b, _): &(Key, Accum)| {
             a.group == b.group && hops.first_start(b.place.at) < hops.last_start(a.place.at) + hops.size
@@ -52,12 +53,13 @@ impl<'s> Changes<'s> {
             let (Some((Key { group, place }, _)), Some((behind, _))) = (near.first(), near.last()) else { continue };
             let (first, last) = (hops.first_start(place.at), hops.last_start(behind.place.at));
             let slots = usize::try_from((last - first) / hops.advance + 1).unwrap_or(0);
-            for windows in [&mut added, &mut old] {
-                windows.clear();
-                windows.resize(slots, None);
+            if slots > all_added.len() {
+                all_added.resize(slots, None);
+                all_old.resize(slots, None);
             }
+            let (added, old) = (&mut all_added[..slots], &mut all_old[..slots]);
             for (key, accum) in near {
-                spread(hops, key.place, accum, first, &mut added);
+                spread(hops, key.place, accum, first, added);
             }
             // The panes of all windows that change.
             reader.seek(Key { group: *group, place: Place { at: first, mark: 0 } });
@@ -66,14 +68,16 @@ impl<'s> Changes<'s> {
                     break;
                 }
                 if let Some(accum) = reader.accum() {
-                    spread(hops, key.place, &accum, first, &mut old);
+                    spread(hops, key.place, &accum, first, old);
                 }
                 reader.step();
             }
             let key = self.groups.key(*group);
-            for (start, (add, before)) in (0..).map(|i| first + i * hops.advance).zip(added.drain(..).zip(&mut old)) {
-                if let Some(add) = add {
+            for (start, (add, before)) in (0..).map(|i| first + i * hops.advance).zip(added.iter_mut().zip(old)) {
+                if let Some(add) = add.take() {
                     self.add(key, Some(hops.bounds(start)), before.take(), add);
+                } else if before.is_some() {
+                    *before = None;
                 }
             }
         }
@@ -143,70 +147,46 @@ fn spread(hops: Hops, place: Place, accum: &Accum, first: i64, windows: &mut [Op
     }
 }
 
-/// A session whose bounds change is another row: the old one goes. Of a group first all that go, then what there is now.
-pub(super) fn sessions(
-    shape: &Shape,
-    groups: &Dictionary,
-    touched: &[(u32, Vec<Touched>)],
-    with_old: bool,
-) -> Vec<TableChanges> {
+/// What changes in the rows of these sessions, group after group. A session whose bounds change is another row: the old one
+/// goes. Of a group first all that go, then what there is now.
+pub(super) fn sessions(shape: &Shape, groups: &Dictionary, touched: &[Touched], with_old: bool) -> TableChanges {
     // Without them, a session that was there had a row.
     let old_rows = with_old || shape.finish.hides();
-    let mut all = Vec::new();
-    let mut rest = touched;
-    while !rest.is_empty() {
-        // Whole groups.
-        let mut room = CHUNK;
-        let fits = |(_, touched): &&(u32, Vec<Touched>)| {
-            let fits = room > 0;
-            room = room.saturating_sub(2 * touched.len());
-            fits
-        };
-        let (some, others) = rest.split_at(rest.iter().take_while(fits).count());
-        rest = others;
-        let mut items = Items::<&Accum>::with_room(CHUNK);
-        for (group, touched) in some {
-            let key = groups.key(*group);
-            for Touched { start, before, after, .. } in touched {
-                let before = before.iter().filter(|_| old_rows);
-                before.chain(after).for_each(|accum| items.push(key, Some(bounds(*start, accum)), accum));
+    let mut items = Items::<&Accum>::with_room(2 * touched.len());
+    for Touched { group, start, before, after, .. } in touched {
+        let before = before.iter().filter(|_| old_rows);
+        before.chain(after).for_each(|accum| items.push(groups.key(*group), Some(bounds(*start, accum)), accum));
+    }
+    let rows = shape.finish.rows(&items);
+    let mut out = TableChanges::default();
+    let mut places = 0..;
+    let mut sessions = Vec::new();
+    for touched in touched.chunk_by(|a, b| a.group == b.group) {
+        sessions.clear();
+        for session in touched {
+            let before = session.before.as_ref().filter(|_| old_rows).and_then(|_| places.next());
+            let after = session.after.as_ref().and_then(|_| places.next());
+            sessions.push((session, before, after));
+        }
+        let stays = |t: &Touched| t.before.as_ref().map(|accum| accum.time) == t.after.as_ref().map(|a| a.time);
+        let is_shown = |at: Option<usize>| at.is_none_or(|at| rows.is_shown(at));
+        let push = |at: Option<usize>, out: &mut Vec<u8>| at.is_some_and(|at| rows.push(at, out));
+        for (session, before, _) in &sessions {
+            if let Some(accum) = session.before.as_ref().filter(|_| !stays(session) && is_shown(*before)) {
+                let (key, window) = (groups.key(session.group), Some(bounds(session.start, accum)));
+                out.push_with(key, window, accum.time, |out| with_old && push(*before, out), |_| false);
             }
         }
-        let rows = shape.finish.rows(&items);
-        let mut out = TableChanges::with_room(items.keys.len(), all.last().map_or(0, TableChanges::bytes));
-        let mut places = 0..;
-        let mut sessions = Vec::new();
-        for (group, touched) in some {
-            let key = groups.key(*group);
-            sessions.clear();
-            for session in touched {
-                let before = session.before.as_ref().filter(|_| old_rows).and_then(|_| places.next());
-                let after = session.after.as_ref().and_then(|_| places.next());
-                sessions.push((session, before, after));
+        for (session, before, after) in &sessions {
+            let was = session.before.is_some() && stays(session) && is_shown(*before);
+            if let Some(accum) = session.after.as_ref().filter(|_| was || is_shown(*after)) {
+                let (key, window) = (groups.key(session.group), Some(bounds(session.start, accum)));
+                let old = |out: &mut _| was && with_old && push(*before, out);
+                out.push_with(key, window, accum.time, old, |out| push(*after, out));
             }
-            let stays = |t: &Touched| t.before.as_ref().map(|accum| accum.time) == t.after.as_ref().map(|a| a.time);
-            let is_shown = |at: Option<usize>| at.is_none_or(|at| rows.is_shown(at));
-            let push = |at: Option<usize>, out: &mut Vec<u8>| at.is_some_and(|at| rows.push(at, out));
-            for (session, before, _) in &sessions {
-                if let Some(accum) = session.before.as_ref().filter(|_| !stays(session) && is_shown(*before)) {
-                    let window = Some(bounds(session.start, accum));
-                    out.push_with(key, window, accum.time, |out| with_old && push(*before, out), |_| false);
-                }
-            }
-            for (session, before, after) in &sessions {
-                let was = session.before.is_some() && stays(session) && is_shown(*before);
-                if let Some(accum) = session.after.as_ref().filter(|_| was || is_shown(*after)) {
-                    let (window, old) =
-                        (Some(bounds(session.start, accum)), |out: &mut _| was && with_old && push(*before, out));
-                    out.push_with(key, window, accum.time, old, |out| push(*after, out));
-                }
-            }
-        }
-        if !out.is_empty() {
-            all.push(out);
         }
     }
-    all
+    out
 }
 
 fn bounds(start: i64, accum: &Accum) -> Bounds {

@@ -12,7 +12,7 @@ use super::finish::{CHUNK, Finish, Items};
 use super::group::SharedGroups;
 use super::parcels::Parcel;
 use super::port::Flow;
-use super::sessions::{self, Arrival, Latest};
+use super::sessions::{self, Arrival, Latest, Touched};
 use super::table_changes::{TableChange, TableChanges, Wanted};
 use super::windows::Hops;
 use crate::arrange::keys::{ascending, by_group};
@@ -366,11 +366,15 @@ impl Kept {
             let (start, close) = updates.sessions[at];
             Arrival { group: updates.groups[at], start, close, accum: updates.accums.take(at) }
         });
-        let tell = self.is_heard();
+        let (groups, with_old, mut changes) = (self.groups.borrow(), self.wanted == Wanted::OldAndNew, Vec::new());
+        let tell = |touched: &[Touched]| {
+            let some = changes::sessions(&self.shape, groups.own(), touched, with_old);
+            changes.extend(Some(some).filter(|some| !some.is_empty()));
+        };
+        let tell = (self.wanted > Wanted::Nothing).then_some(tell);
         let outcome = sessions::apply(&mut self.store, &mut self.latest, arrivals, gap, epoch, tell);
         self.store.insert(outcome.runs.into_iter().collect(), epoch + 1);
-        let (groups, with_old) = (self.groups.borrow(), self.wanted == Wanted::OldAndNew);
-        (changes::sessions(&self.shape, groups.own(), &outcome.touched, with_old), outcome.late)
+        (changes, outcome.late)
     }
 
     /// Forgets stretches that lie wholly before the horizon, and epochs nobody reads any more.

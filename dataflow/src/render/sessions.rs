@@ -31,6 +31,8 @@ pub struct Arrival {
 
 /// A session before and after an epoch.
 pub struct Touched {
+    /// The group's number.
+    pub group: u32,
     /// Its first row's time.
     pub start: i64,
     /// As it was.
@@ -55,8 +57,8 @@ pub struct Outcome {
     room: usize,
     /// Updates by stretch.
     pub runs: BTreeMap<i64, Run<Keys>>,
-    /// Groups with the sessions that changed, where that was asked for.
-    pub touched: Vec<(u32, Vec<Touched>)>,
+    /// Sessions that changed and were not told yet.
+    touched: Vec<Touched>,
     /// Rows that came too late.
     pub late: u64,
 }
@@ -83,7 +85,7 @@ enum Known {
     None,
     /// The one that starts last. No session of the group has ever closed before what came to it: those before this one end
     /// by more than the gap before it.
-    Last { start: i64, end: i64, mark: Mark },
+    Last { start: i64, end: i64, mark: Mark, rows: i64 },
     /// One may have closed.
     Unknown,
 }
@@ -97,28 +99,32 @@ impl Latest {
         &mut self.0[at]
     }
 
-    /// Where a group's arrivals are kept, if all of them continue its latest session or are the next one.
-    fn continues(&mut self, group: u32, arrivals: &[Arrival], gap: i64) -> Option<Place> {
+    /// The session that a group's arrivals are part of, if all of them continue its latest session or are the next one: its
+    /// count of rows and its times, as the session was and as it is.
+    fn continues(&mut self, group: u32, arrivals: &[Arrival], gap: i64) -> Option<Touched> {
         let known = self.of(group);
-        let mut next = *known;
+        let (mut before, mut next) = (*known, *known);
         for (i, Arrival { start: first, close, accum, .. }) in arrivals.iter().enumerate() {
             let low = first.saturating_sub(gap);
             next = match next {
-                Known::Last { start, end, mark } if *close == i64::MIN && *first >= start && end >= low => {
-                    Known::Last { start, end: end.max(accum.time), mark }
+                Known::Last { start, end, mark, rows } if *close == i64::MIN && *first >= start && end >= low => {
+                    Known::Last { start, end: end.max(accum.time), mark, rows: rows + accum.rows }
                 }
                 Known::Last { end, .. } if end >= low || i > 0 => return None,
                 Known::None | Known::Last { .. } if *close == i64::MIN => {
-                    Known::Last { start: *first, end: accum.time, mark: 0 }
+                    before = Known::None;
+                    Known::Last { start: *first, end: accum.time, mark: 0, rows: accum.rows }
                 }
                 Known::None | Known::Last { .. } | Known::Unknown => return None,
             };
         }
+        let Known::Last { start, mark, .. } = next else { return None };
         *known = next;
-        match next {
-            Known::Last { start, mark, .. } => Some(place(start, mark)),
+        let [before, after] = [before, next].map(|known| match known {
+            Known::Last { rows, end, .. } => Some(Accum { rows, time: end, parts: None }),
             Known::None | Known::Unknown => None,
-        }
+        });
+        Some(Touched { group, start, before, after, delta: None, mark, covered: false })
     }
 
     /// Learns what sessions near a group's arrivals there are now. `closed`: some may have closed before.
@@ -129,10 +135,12 @@ impl Latest {
             Known::Last { start, .. } if near.iter().any(|t| t.start == start) => Known::None,
             other => other,
         };
-        let live = near.iter().rev().find_map(|t| Some((t.start, t.mark, t.after.as_ref()?.time)));
+        let live = near.iter().rev().find_map(|t| Some((t.start, t.mark, t.after.as_ref()?)));
         *known = match (before, live) {
             (Known::Last { start, .. }, Some((later, ..))) if later < start => before,
-            (Known::None | Known::Last { .. }, Some((start, mark, end))) => Known::Last { start, end, mark },
+            (Known::None | Known::Last { .. }, Some((start, mark, &Accum { rows, time: end, .. }))) => {
+                Known::Last { start, end, mark, rows }
+            }
             (Known::None | Known::Last { .. } | Known::Unknown, _) => before,
         };
     }
@@ -147,15 +155,15 @@ impl Latest {
     }
 }
 
-/// Applies an epoch's arrivals, which are in order of their group, and within it in order of their arrival.
-/// `tell`: what was touched is asked for.
+/// Applies an epoch's arrivals, which are in order of their group, and within it in order of their arrival. Where it is asked
+/// for, the sessions that changed are told, those of some groups at a time.
 pub fn apply(
     store: &mut Store<Keys>,
     latest: &mut Latest,
     arrivals: impl ExactSizeIterator<Item = Arrival>,
     gap: i64,
     epoch: u64,
-    tell: bool,
+    mut tell: Option<impl FnMut(&[Touched])>,
 ) -> Outcome {
     let mut stored = Stored::new(store);
     let mut outcome = Outcome { room: arrivals.len(), ..Outcome::default() };
@@ -168,7 +176,11 @@ pub fn apply(
         while let Some(arrival) = arrivals.next_if(|a| fits(a, &together)) {
             together.push(arrival);
         }
-        outcome.add(&mut stored, latest, &mut together, gap, epoch, tell);
+        outcome.add(&mut stored, latest, &mut together, gap, epoch, tell.is_some());
+        if let Some(tell) = &mut tell {
+            tell(&outcome.touched);
+            outcome.touched.clear();
+        }
     }
     outcome
 }
@@ -189,12 +201,15 @@ impl Outcome {
         let mut near: Vec<Touched> = Vec::new();
         for arrivals in arrivals.chunk_by_mut(|a, b| a.group == b.group) {
             let Some(group) = arrivals.first().map(|a| a.group) else { continue };
-            // What was before is told too.
-            if !tell && let Some(place) = latest.continues(group, arrivals, gap) {
+            // To be told, they must count rows only: of what else they hold no sum is known.
+            if (!tell || arrivals.iter().all(|a| a.accum.parts.is_none()))
+                && let Some(session) = latest.continues(group, arrivals, gap)
+            {
                 let mut arrivals = arrivals.iter_mut().map(|a| std::mem::replace(&mut a.accum, Accum::dead()));
                 let Some(mut sum) = arrivals.next() else { continue };
                 arrivals.for_each(|accum| sum.plus_equals(&accum));
-                self.push(stored, epoch, Key { group, place }, sum);
+                self.push(stored, epoch, Key { group, place: place(session.start, session.mark) }, sum);
+                self.touched.extend(Some(session).filter(|_| tell));
                 continue;
             }
             let closed = arrivals.iter().any(|a| a.close != i64::MIN);
@@ -221,7 +236,7 @@ impl Outcome {
             }
             latest.learn(group, &near, closed);
             if tell {
-                self.touched.push((group, near.drain(..).filter(|t| t.delta.is_some()).collect()));
+                self.touched.extend(near.drain(..).filter(|t| t.delta.is_some()));
             }
             near.clear();
         }
@@ -282,7 +297,7 @@ impl<'a> Stored<'a> {
                 }
                 if let Err(at) = near.binary_search_by_key(&(start, Reverse(mark)), order) {
                     let after = before.clone();
-                    near.insert(at, Touched { start, before, after, delta: None, mark, covered });
+                    near.insert(at, Touched { group, start, before, after, delta: None, mark, covered });
                 }
             }
         }
@@ -325,7 +340,8 @@ fn join(near: &mut Vec<Touched>, arrival: &mut Arrival, gap: i64) -> u64 {
     }
     let at = keeps.unwrap_or_else(|| {
         let at = near.partition_point(|t| order(t) < (start, Reverse(mark)));
-        near.insert(at, Touched { start, before: None, after: None, delta: None, mark, covered: false });
+        let (group, covered) = (arrival.group, false);
+        near.insert(at, Touched { group, start, before: None, after: None, delta: None, mark, covered });
         at
     });
     let session = &mut near[at];
