@@ -73,10 +73,7 @@ impl Accum {
 
     /// The packed row of a table's key; `None` when it was deleted.
     pub fn row(&self) -> Option<&[u8]> {
-        match self.parts.as_deref() {
-            Some([Part::Latest(_, row)]) => row.as_deref(),
-            _ => None,
-        }
+        self.parts.as_deref().and_then(Part::row)
     }
 
     /// Adds another accumulator, which is given in its parts.
@@ -107,6 +104,11 @@ impl IsZero for Accum {
 }
 
 impl Part {
+    /// The packed row of a table's key, out of its accumulator's parts; `None` when it was deleted.
+    pub fn row(parts: &[Part]) -> Option<&[u8]> {
+        if let [Part::Latest(_, row)] = parts { row.as_deref() } else { None }
+    }
+
     /// Of no row; `None` when the accumulator's own count of rows is all that the aggregate needs.
     fn empty(call: &AggregateCall) -> Option<Part> {
         let whole = !matches!(

@@ -108,7 +108,14 @@ impl Accums {
 
     /// A copy of one.
     pub fn get(&self, at: usize) -> Accum {
-        Accum { rows: self.rows.get(at), time: self.times.get(at), parts: self.parts.get(at).cloned().flatten() }
+        let (rows, time, parts) = self.parts(at);
+        Accum { rows, time, parts: parts.map(Into::into) }
+    }
+
+    /// One, in its parts: rows, time and [`Accum::parts`].
+    #[inline]
+    pub fn parts(&self, at: usize) -> (i64, i64, Option<&[Part]>) {
+        (self.rows.get(at), self.times.get(at), self.parts.get(at).and_then(Option::as_deref))
     }
 
     /// One, which is left without its parts.
@@ -145,7 +152,8 @@ impl Accums {
 
     /// Adds one to an accumulator.
     pub fn add_onto(&self, at: usize, sum: &mut Accum) {
-        sum.add(self.rows.get(at), self.times.get(at), self.parts.get(at).and_then(Option::as_deref));
+        let (rows, time, parts) = self.parts(at);
+        sum.add(rows, time, parts);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Updates in order of their keys: what an epoch adds to a store, and what several of them become.
 
 use super::keys::KeyList;
-use super::{Accum, Accums};
+use super::{Accum, Accums, Part};
 use smallvec::SmallVec;
 use std::rc::Rc;
 
@@ -68,6 +68,12 @@ impl<K: KeyList> Run<K> {
     /// What an update adds.
     pub fn accum(&self, at: usize) -> Accum {
         self.accums.get(at)
+    }
+
+    /// What an update adds, in its parts.
+    #[inline]
+    pub fn parts(&self, at: usize) -> (i64, i64, Option<&[Part]>) {
+        self.accums.parts(at)
     }
 
     /// The epoch of an update.

@@ -6,7 +6,7 @@ use super::sessions::Touched;
 use super::table_changes::TableChanges;
 use super::windows::Hops;
 use crate::arrange::reader::Reader;
-use crate::arrange::{Accum, Dictionary, Key, Keys, Place};
+use crate::arrange::{Accum, Dictionary, Key, Keys, Part, Place, Run};
 use crate::views::change::Bounds;
 use differential_dataflow::difference::Semigroup;
 
@@ -16,12 +16,21 @@ pub(super) struct Changes<'s> {
     groups: &'s Dictionary,
     with_old: bool,
     /// What is there now, and is not finished yet.
-    after: Items<'s, Accum>,
+    after: Items<'s, Box<[Part]>>,
     /// What was there before, as far as that is asked for, and of which that is now.
-    before: Items<'s, Accum>,
+    before: Items<'s, Box<[Part]>>,
     before_of: Vec<usize>,
     out: Vec<TableChanges>,
 }
+
+/// An epoch's updates in order of their keys: each stands in one of some runs, at a place.
+pub(super) struct Updates<'a> {
+    pub(super) runs: &'a [(i64, Run<Keys>)],
+    pub(super) keys: &'a [(Key, usize, usize)],
+}
+
+/// Of a window that is not there.
+const NOTHING: Accum = Accum { rows: 0, time: i64::MIN, parts: None };
 
 impl<'s> Changes<'s> {
     pub(super) fn new(shape: &'s Shape, groups: &'s Dictionary, with_old: bool) -> Self {
@@ -32,34 +41,37 @@ impl<'s> Changes<'s> {
     /// Groups without windows, or with windows of one pane each.
     pub(super) fn singles(
         &mut self,
-        updates: Vec<(Key, Accum)>,
+        updates: &Updates<'_>,
         reader: &mut Reader<Keys>,
         window: impl Fn(Place) -> Option<Bounds>,
     ) {
-        for (key, update) in updates {
-            self.add(self.groups.key(key.group), window(key.place), reader.get(key), update);
+        for (key, run, at) in updates.keys {
+            let (rows, time, parts) = updates.runs[*run].1.parts(*at);
+            let mut update = Accum { rows, time, parts: parts.map(Into::into) };
+            let mut before = reader.get(*key);
+            self.add(self.groups.key(key.group), window(key.place), before.as_mut(), &mut update);
         }
     }
 
     /// Windows of several panes each.
-    pub(super) fn windows(&mut self, updates: &[(Key, Accum)], reader: &mut Reader<Keys>, hops: Hops) {
-        // Of each window what is added and what was there; none between two groups.
-        let (mut all_added, mut all_old): (Vec<Option<Accum>>, Vec<Option<Accum>>) = (Vec::new(), Vec::new());
+    pub(super) fn windows(&mut self, updates: &Updates<'_>, reader: &mut Reader<Keys>, hops: Hops) {
+        // Of each window what is added and what was there; nothing between two groups.
+        let (mut all_added, mut all_old): (Vec<Accum>, Vec<Accum>) = (Vec::new(), Vec::new());
         // A group's updates whose windows share panes: readers do not go back.
-        let near = |(a, _): &(Key, Accum), (b, _): &(Key, Accum)| {
+        let near = |(a, ..): &(Key, usize, usize), (b, ..): &(Key, usize, usize)| {
             a.group == b.group && hops.first_start(b.place.at) < hops.last_start(a.place.at) + hops.size
         };
-        for near in updates.chunk_by(near) {
-            let (Some((Key { group, place }, _)), Some((behind, _))) = (near.first(), near.last()) else { continue };
+        for near in updates.keys.chunk_by(near) {
+            let (Some((Key { group, place }, ..)), Some((behind, ..))) = (near.first(), near.last()) else { continue };
             let (first, last) = (hops.first_start(place.at), hops.last_start(behind.place.at));
             let slots = usize::try_from((last - first) / hops.advance + 1).unwrap_or(0);
             if slots > all_added.len() {
-                all_added.resize(slots, None);
-                all_old.resize(slots, None);
+                all_added.resize(slots, NOTHING);
+                all_old.resize(slots, NOTHING);
             }
             let (added, old) = (&mut all_added[..slots], &mut all_old[..slots]);
-            for (key, accum) in near {
-                spread(hops, key.place, accum, first, added);
+            for (key, run, at) in near {
+                spread(hops, key.place, updates.runs[*run].1.parts(*at), first, added);
             }
             // The panes of all windows that change.
             reader.seek(Key { group: *group, place: Place { at: first, mark: 0 } });
@@ -67,39 +79,39 @@ impl<'s> Changes<'s> {
                 if key.group != *group || key.place.at >= last + hops.size {
                     break;
                 }
-                if let Some(accum) = reader.accum() {
-                    spread(hops, key.place, &accum, first, old);
+                if let Some(Accum { rows, time, parts }) = reader.accum() {
+                    spread(hops, key.place, (rows, time, parts.as_deref()), first, old);
                 }
                 reader.step();
             }
             let key = self.groups.key(*group);
             for (start, (add, before)) in (0..).map(|i| first + i * hops.advance).zip(added.iter_mut().zip(old)) {
-                if let Some(add) = add.take() {
-                    self.add(key, Some(hops.bounds(start)), before.take(), add);
-                } else if before.is_some() {
-                    *before = None;
+                if !is_nothing(add) {
+                    let before = Some(&mut *before).filter(|before| !is_nothing(before));
+                    self.add(key, Some(hops.bounds(start)), before, add);
                 }
+                clear(add);
+                clear(before);
             }
         }
     }
 
-    fn add(&mut self, key: &'s [u8], window: Option<Bounds>, before: Option<Accum>, update: Accum) {
-        let mut after = update;
-        match before {
-            None => {}
+    /// A row that changes. Takes the parts.
+    #[inline(always)]
+    fn add(&mut self, key: &'s [u8], window: Option<Bounds>, before: Option<&mut Accum>, update: &mut Accum) {
+        let mut after = (update.rows, update.time, update.parts.take());
+        if let Some(before) = before {
+            let mut sum = Accum { rows: after.0, time: after.1, parts: after.2 };
+            sum.plus_equals(before);
+            after = (sum.rows, sum.time, sum.parts);
             // A row that is hidden now may have an end to be told.
-            Some(before) if self.with_old || self.shape.finish.hides() => {
-                after.plus_equals(&before);
-                self.before.push(key, window, before);
-                self.before_of.push(self.after.keys.len());
-            }
-            Some(mut before) => {
-                before.plus_equals(&after);
-                after = before;
+            if self.with_old || self.shape.finish.hides() {
+                self.before.push(key, window, (before.rows, before.time, before.parts.take()));
+                self.before_of.push(self.after.len());
             }
         }
         self.after.push(key, window, after);
-        if self.after.keys.len() >= CHUNK {
+        if self.after.len() >= CHUNK {
             self.finish();
         }
     }
@@ -108,12 +120,12 @@ impl<'s> Changes<'s> {
         let (new, old) = (self.shape.finish.rows(&self.after), self.shape.finish.rows(&self.before));
         let mut before_of = self.before_of.iter().copied().enumerate().peekable();
         let bytes = self.out.last().map_or(0, TableChanges::bytes);
-        let mut out = TableChanges::with_room(self.after.keys.len(), bytes);
-        for (at, (key, window, accum)) in self.after.iter().enumerate() {
+        let mut out = TableChanges::with_room(self.after.len(), bytes);
+        for (at, (key, window, time)) in self.after.iter().enumerate() {
             let was = before_of.next_if(|(_, of)| *of == at).map(|(was, _)| was).filter(|was| old.is_shown(*was));
             if was.is_some() || new.is_shown(at) || self.shape.tells_ends {
                 let old = |out: &mut Vec<u8>| self.with_old && was.is_some_and(|was| old.push(was, out));
-                out.push_with(key, window, accum.time, old, |out| new.push(at, out));
+                out.push_with(key, window, time, old, |out| new.push(at, out));
             }
         }
         drop((new, old));
@@ -133,17 +145,36 @@ impl<'s> Changes<'s> {
 }
 
 /// Adds a pane's entry to the windows that it counts for, of which the first starts at `first`.
-fn spread(hops: Hops, place: Place, accum: &Accum, first: i64, windows: &mut [Option<Accum>]) {
+fn spread(
+    hops: Hops,
+    place: Place,
+    (rows, time, parts): (i64, i64, Option<&[Part]>),
+    first: i64,
+    windows: &mut [Accum],
+) {
     // What starts before the first does not change.
     let Some(from) = hops.starts(place).next().map(|start| start.max(first)) else { return };
     let slot = |start: i64| usize::try_from((start - first) / hops.advance).unwrap_or(0);
     let to = hops.last_start(place.at);
     let some = if to < from { 0 } else { slot(to) + 1 - slot(from) };
     for window in windows.iter_mut().skip(slot(from)).take(some) {
-        match window {
-            Some(sum) => sum.plus_equals(accum),
-            None => *window = Some(accum.clone()),
+        if is_nothing(window) {
+            (window.rows, window.time, window.parts) = (rows, time, parts.map(Into::into));
+        } else {
+            window.add(rows, time, parts);
         }
+    }
+}
+
+/// No row was added; any would have a time.
+fn is_nothing(window: &Accum) -> bool {
+    window.time == i64::MIN
+}
+
+fn clear(window: &mut Accum) {
+    (window.rows, window.time) = (NOTHING.rows, NOTHING.time);
+    if window.parts.is_some() {
+        window.parts = None;
     }
 }
 
@@ -152,10 +183,13 @@ fn spread(hops: Hops, place: Place, accum: &Accum, first: i64, windows: &mut [Op
 pub(super) fn sessions(shape: &Shape, groups: &Dictionary, touched: &[Touched], with_old: bool) -> TableChanges {
     // Without them, a session that was there had a row.
     let old_rows = with_old || shape.finish.hides();
-    let mut items = Items::<&Accum>::with_room(2 * touched.len());
+    let mut items = Items::<&[Part]>::with_room(2 * touched.len());
     for Touched { group, start, before, after, .. } in touched {
         let before = before.iter().filter(|_| old_rows);
-        before.chain(after).for_each(|accum| items.push(groups.key(*group), Some(bounds(*start, accum)), accum));
+        for accum in before.chain(after) {
+            let Accum { rows, time, parts } = accum;
+            items.push(groups.key(*group), Some(bounds(*start, accum)), (*rows, *time, parts.as_deref()));
+        }
     }
     let rows = shape.finish.rows(&items);
     let mut out = TableChanges::default();

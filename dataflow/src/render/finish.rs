@@ -1,7 +1,7 @@
 //! Accumulators to rows: results, HAVING, projection.
 
 use super::steps;
-use crate::arrange::Accum;
+use crate::arrange::Part;
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::eval::EvalInput;
 use crate::plan::expr::Expr;
@@ -11,8 +11,8 @@ use crate::row::packed;
 use crate::row::packer::Packer;
 use crate::views::change::Bounds;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array};
-use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Rows finished together: few enough that their columns stay in the processor's cache, and fresh memory is not touched.
@@ -27,41 +27,61 @@ pub enum Finish {
     Aggregate(Box<Aggregate>),
 }
 
-/// Accumulators to finish, in columns.
-pub struct Items<'a, A> {
+/// Accumulators to finish, in columns. (One that was just put together would, if it were copied here as a whole, be read back
+/// from memory before its parts are there.)
+pub struct Items<'a, P> {
     /// The groups' packed keys.
     pub keys: Vec<&'a [u8]>,
     /// Their windows.
     pub windows: Vec<Option<Bounds>>,
-    /// What their rows add up to.
-    pub accums: Vec<A>,
+    /// [Rows](crate::arrange::Accum::rows) of each.
+    pub rows: Vec<i64>,
+    /// [Time](crate::arrange::Accum::time) of each.
+    pub times: Vec<i64>,
+    /// What its other aggregates hold, in [parts](crate::arrange::Accum::parts).
+    pub parts: Vec<Option<P>>,
 }
 
-impl<'a, A> Items<'a, A> {
+impl<'a, P: Deref<Target = [Part]>> Items<'a, P> {
     /// None, with room for so many.
     pub fn with_room(room: usize) -> Self {
-        Items { keys: Vec::with_capacity(room), windows: Vec::with_capacity(room), accums: Vec::with_capacity(room) }
+        Items {
+            keys: Vec::with_capacity(room),
+            windows: Vec::with_capacity(room),
+            rows: Vec::with_capacity(room),
+            times: Vec::with_capacity(room),
+            parts: Vec::with_capacity(room),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// Adds one.
-    #[inline]
-    pub fn push(&mut self, key: &'a [u8], window: Option<Bounds>, accum: A) {
+    #[inline(always)]
+    pub fn push(&mut self, key: &'a [u8], window: Option<Bounds>, (rows, time, parts): (i64, i64, Option<P>)) {
         self.keys.push(key);
         self.windows.push(window);
-        self.accums.push(accum);
+        self.rows.push(rows);
+        self.times.push(time);
+        self.parts.push(parts);
     }
 
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<Bounds>, &A)> {
+    /// Of each of them key, window and time.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<Bounds>, i64)> {
         let groups = self.keys.iter().zip(&self.windows);
-        groups.zip(&self.accums).map(|((key, window), accum)| (*key, *window, accum))
+        groups.zip(&self.times).map(|((key, window), time)| (*key, *window, *time))
     }
 
     /// Takes them away.
     pub fn clear(&mut self) {
         self.keys.clear();
         self.windows.clear();
-        self.accums.clear();
+        self.rows.clear();
+        self.times.clear();
+        self.parts.clear();
     }
 }
 
@@ -70,15 +90,15 @@ pub enum Finished<'a> {
     /// Packed already.
     Rows(Vec<Option<&'a [u8]>>),
     /// To be put together out of parts, where HAVING shows them.
-    Parts(Vec<Part<'a>>, Option<BooleanArray>),
+    Parts(Vec<Columns<'a>>, Option<BooleanArray>),
 }
 
 /// Some columns of rows.
-pub enum Part<'a> {
+pub enum Columns<'a> {
     /// Those of the group, which are packed in its key.
-    Keys(&'a [&'a [u8]]),
+    Group(&'a [&'a [u8]]),
     /// Others.
-    Columns(Packer),
+    Others(Packer),
 }
 
 impl Finish {
@@ -91,9 +111,9 @@ impl Finish {
     }
 
     /// The value columns of each item's row. Best asked for [`CHUNK`] items.
-    pub fn rows<'a, A: Borrow<Accum>>(&self, items: &'a Items<'a, A>) -> Finished<'a> {
+    pub fn rows<'a, P: Deref<Target = [Part]>>(&self, items: &'a Items<'a, P>) -> Finished<'a> {
         match self {
-            Finish::Row => Finished::Rows(items.accums.iter().map(|accum| accum.borrow().row()).collect()),
+            Finish::Row => Finished::Rows(items.parts.iter().map(|p| p.as_deref().and_then(Part::row)).collect()),
             Finish::Aggregate(aggregate) => finish(aggregate, items),
         }
     }
@@ -116,8 +136,8 @@ impl Finished<'_> {
         match self {
             Finished::Rows(rows) => rows[at].iter().for_each(|row| out.extend_from_slice(row)),
             Finished::Parts(parts, _) if shown => parts.iter().for_each(|part| match part {
-                Part::Keys(keys) => out.extend_from_slice(keys[at]),
-                Part::Columns(packer) => packer.push(out, at),
+                Columns::Group(keys) => out.extend_from_slice(keys[at]),
+                Columns::Others(packer) => packer.push(out, at),
             }),
             Finished::Parts(..) => {}
         }
@@ -125,7 +145,7 @@ impl Finished<'_> {
     }
 }
 
-fn finish<'a, A: Borrow<Accum>>(aggregate: &Aggregate, items: &'a Items<'a, A>) -> Finished<'a> {
+fn finish<'a, P: Deref<Target = [Part]>>(aggregate: &Aggregate, items: &'a Items<'a, P>) -> Finished<'a> {
     let (project, groups) = (&aggregate.project, aggregate.group.len());
     // Where all the group's columns stand one after the other, their bytes are those of the key.
     let is_key = |exprs: &[NamedExpr]| (0..).zip(exprs).all(|(at, p)| matches!(p.expr, Expr::Column(c, _) if c == at));
@@ -141,7 +161,7 @@ fn finish<'a, A: Borrow<Accum>>(aggregate: &Aggregate, items: &'a Items<'a, A>) 
         let keys = packed::columns(items.keys.iter().copied(), types);
         columns.iter_mut().zip(keys).for_each(|(column, key)| *column = Some(key));
     }
-    for (column, result) in columns[groups..].iter_mut().zip(results(&aggregate.calls, &items.accums)) {
+    for (column, result) in columns[groups..].iter_mut().zip(results(&aggregate.calls, items)) {
         *column = Some(result);
     }
     for (at, bound) in (width..).zip([|w: Bounds| w.start, |w: Bounds| w.end]) {
@@ -150,31 +170,29 @@ fn finish<'a, A: Borrow<Accum>>(aggregate: &Aggregate, items: &'a Items<'a, A>) 
             columns[at] = Some(Arc::new(bounds));
         }
     }
-    let times: Vec<i64> = items.accums.iter().map(|accum| accum.borrow().time).collect();
-    let input = EvalInput { columns: &columns, times: &times, offsets: &times, partition: 0 };
+    let input = EvalInput { columns: &columns, times: &items.times, offsets: &items.times, partition: 0 };
     let mut errors = steps::errors();
     let shown = aggregate.having.as_ref().map(|h| h.filter(&input, &mut errors));
     let mut evaluated = |exprs: &[NamedExpr]| {
         let columns = exprs.iter().map(|p| (p.expr.eval(&input, &mut errors), p.expr.ty().clone()));
-        Part::Columns(Packer::new(columns.collect()))
+        Columns::Others(Packer::new(columns.collect()))
     };
     let mut parts = vec![evaluated(&project[..key.start])];
     if !key.is_empty() {
-        parts.push(Part::Keys(&items.keys));
+        parts.push(Columns::Group(&items.keys));
         parts.push(evaluated(&project[key.end..]));
     }
     Finished::Parts(parts, shown)
 }
 
 /// The results of each aggregate.
-fn results(calls: &[AggregateCall], accums: &[impl Borrow<Accum>]) -> Vec<ArrayRef> {
-    let accums = || accums.iter().map(|accum| accum.borrow());
+fn results<P: Deref<Target = [Part]>>(calls: &[AggregateCall], items: &Items<'_, P>) -> Vec<ArrayRef> {
     let mut part = 0;
     let result = |call: &AggregateCall| {
         if call.function == AggregateFunction::CountRows {
-            return Arc::new(Int64Array::from_iter_values(accums().map(|accum| accum.rows))) as ArrayRef;
+            return Arc::new(Int64Array::from(items.rows.clone())) as ArrayRef;
         }
-        let parts = accums().map(|accum| accum.parts.as_deref().and_then(|parts| parts.get(part)));
+        let parts = items.parts.iter().map(|parts| parts.as_deref().and_then(|parts| parts.get(part)));
         let values: Vec<Value> = parts.map(|p| p.map_or(Value::Null, |p| p.result(call))).collect();
         part += 1;
         packed::column(&call.ty, values.iter())

@@ -17,7 +17,7 @@ use super::table_changes::{TableChange, TableChanges, Wanted};
 use super::windows::Hops;
 use crate::arrange::keys::{ascending, by_group};
 use crate::arrange::narrow::in_order;
-use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Place, Places, Run, Store};
+use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Part, Place, Places, Run, Store};
 use crate::safepoint;
 use crate::views::change::Bounds;
 use std::cell::RefCell;
@@ -290,18 +290,14 @@ impl Kept {
     fn apply_groups(&mut self, epoch: u64, mut updates: Updates) -> Vec<TableChanges> {
         let room = updates.groups.len();
         let mut runs: Vec<(i64, Run<Keys>)> = Vec::new();
-        let mut merged: Vec<(Key, Accum)> = Vec::with_capacity(if self.is_heard() { room } else { 0 });
+        // Each key with its run and its place there.
+        let mut keys: Vec<(Key, usize, usize)> = Vec::with_capacity(if self.is_heard() { room } else { 0 });
         let mut last: Option<(Key, usize)> = None;
         for at in 0..room {
             let key = Key { group: updates.groups[at], place: updates.places.get(at) };
             if let Some((_, run)) = last.filter(|(last, _)| *last == key) {
                 runs[run].1.add_to_last(&updates.accums, at);
                 continue;
-            }
-            if self.is_heard()
-                && let Some((key, run)) = last
-            {
-                merged.push((key, runs[run].1.accum(runs[run].1.len() - 1)));
             }
             let stretch = self.stretch_of(key.place);
             let run = runs.iter().position(|(s, _)| *s == stretch).unwrap_or_else(|| {
@@ -310,18 +306,20 @@ impl Kept {
                 runs.push((stretch, Run::new(epoch, room, 0)));
                 runs.len() - 1
             });
+            if self.is_heard() {
+                keys.push((key, run, runs[run].1.len()));
+            }
             runs[run].1.push_taken(key, &mut updates.accums, at);
             last = Some((key, run));
         }
         let mut changes = Vec::new();
         if self.is_heard() {
-            merged.extend(last.map(|(key, run)| (key, runs[run].1.accum(runs[run].1.len() - 1))));
             let groups = Rc::clone(&self.groups);
             let groups = groups.borrow();
             // A row of a table that changes its group leaves the old one before it comes to the new one.
-            let left = merged.iter().filter(|(_, a)| a.rows < 0).map(|(key, _)| groups.own().key(key.group));
-            let left: HashSet<&[u8]> = left.collect();
-            changes = self.group_changes(groups.own(), merged);
+            let left = keys.iter().filter(|(_, run, at)| runs[*run].1.parts(*at).0 < 0);
+            let left: HashSet<&[u8]> = left.map(|(key, ..)| groups.own().key(key.group)).collect();
+            changes = self.group_changes(groups.own(), &changes::Updates { runs: &runs, keys: &keys });
             if !left.is_empty() {
                 let all = changes.iter().flat_map(|changes| changes.iter());
                 let (first, then): (TableChanges, TableChanges) = all.partition(|c| left.contains(c.key));
@@ -341,7 +339,7 @@ impl Kept {
     }
 
     /// What these updates change, before they are put in.
-    fn group_changes(&mut self, groups: &Dictionary, updates: Vec<(Key, Accum)>) -> Vec<TableChanges> {
+    fn group_changes(&mut self, groups: &Dictionary, updates: &changes::Updates<'_>) -> Vec<TableChanges> {
         let mut changes = Changes::new(&self.shape, groups, self.wanted == Wanted::OldAndNew);
         let Windows::Hops(hops) = self.shape.windows else {
             let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
@@ -349,14 +347,14 @@ impl Kept {
             return changes.done();
         };
         // The windows that change have all their panes near those that do.
-        let panes = || updates.iter().map(|(key, _)| key.place.at);
+        let panes = || updates.keys.iter().map(|(key, ..)| key.place.at);
         let low = panes().min().map_or(0, |pane| self.store.stretch(hops.first_start(pane)));
         let high = panes().max().map_or(0, |pane| self.store.stretch(hops.last_start(pane).saturating_add(hops.size)));
         let mut reader = self.store.read(low..=high, u64::MAX);
         if hops.advance == hops.size {
             changes.singles(updates, &mut reader, |place| Some(hops.bounds(place.at)));
         } else {
-            changes.windows(&updates, &mut reader, hops);
+            changes.windows(updates, &mut reader, hops);
         }
         changes.done()
     }
@@ -522,25 +520,25 @@ impl Found {
 /// Rows that are finished together.
 struct Chunk<'a, E> {
     finish: &'a Finish,
-    items: Items<'a, Accum>,
+    items: Items<'a, Box<[Part]>>,
     value: Vec<u8>,
     each: E,
 }
 
 impl<'a, E: FnMut(PackedRow<'_>)> Chunk<'a, E> {
     fn push(&mut self, key: &'a [u8], window: Option<Bounds>, accum: Accum) {
-        self.items.push(key, window, accum);
-        if self.items.keys.len() >= CHUNK {
+        self.items.push(key, window, (accum.rows, accum.time, accum.parts));
+        if self.items.len() >= CHUNK {
             self.end();
         }
     }
 
     fn end(&mut self) {
         let rows = self.finish.rows(&self.items);
-        for (at, (key, window, accum)) in self.items.iter().enumerate() {
+        for (at, (key, window, time)) in self.items.iter().enumerate() {
             self.value.clear();
             if rows.push(at, &mut self.value) {
-                (self.each)(PackedRow { key, window, value: &self.value, time: accum.time });
+                (self.each)(PackedRow { key, window, value: &self.value, time });
             }
         }
         drop(rows);

@@ -20,6 +20,7 @@ use crate::sql::ast::JoinKind;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_buffer::BooleanBuffer;
 use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
 use hashbrown::HashMap;
@@ -47,6 +48,8 @@ struct Copy {
     blocks: Vec<Option<Vec<ArrayRef>>>,
     /// All blocks' columns in one, without the first row; `None` while the table changes.
     whole: Option<Vec<Pickable>>,
+    /// With them, the index once more where it can be an array.
+    dense: Option<Dense>,
     /// How many rows were looked up since the table has changed.
     asked: usize,
 }
@@ -56,6 +59,32 @@ enum Index {
     /// A key of one INT or BIGINT.
     Whole(HashMap<i64, usize, foldhash::fast::FixedState>),
     Packed(HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>),
+}
+
+/// The row of each whole number from the first on, 0 where there is none: less memory than a hash table, and no key to compare.
+struct Dense {
+    first: i64,
+    rows: Vec<u32>,
+}
+
+impl Dense {
+    /// `None` where keys lie far from each other.
+    fn of(index: &Index) -> Option<Dense> {
+        let Index::Whole(rows) = index else { return None };
+        let (first, last) = (*rows.keys().min()?, *rows.keys().max()?);
+        let length = usize::try_from(last.checked_sub(first)?).ok().filter(|n| *n < 4 * rows.len() + 1024)? + 1;
+        let mut dense = Dense { first, rows: vec![0; length] };
+        for (key, row) in rows {
+            dense.rows[usize::try_from(key - first).ok()?] = u32::try_from(*row).ok()?;
+        }
+        Some(dense)
+    }
+
+    #[inline]
+    fn get(&self, key: i64) -> usize {
+        let at = usize::try_from(key.wrapping_sub(self.first)).unwrap_or(usize::MAX);
+        self.rows.get(at).map_or(0, |row| *row as usize)
+    }
 }
 
 impl Index {
@@ -82,19 +111,27 @@ impl Index {
     }
 
     /// The row of each key of a column, 0 where there is none.
-    fn find(&self, keys: &ArrayRef, ty: &SqlType) -> Vec<usize> {
-        fn each<K>(keys: &ArrayRef, row_of: impl Fn(K) -> Option<usize>, key: impl Fn(usize) -> K) -> Vec<usize> {
-            let row = |i| if keys.is_null(i) { 0 } else { row_of(key(i)).unwrap_or(0) };
-            (0..keys.len()).map(row).collect()
+    fn find(&self, dense: Option<&Dense>, keys: &ArrayRef, ty: &SqlType) -> Vec<usize> {
+        fn each(
+            keys: &ArrayRef,
+            values: impl Iterator<Item = i64>,
+            dense: Option<&Dense>,
+            row_of: impl Fn(i64) -> usize,
+        ) -> Vec<usize> {
+            match (keys.nulls(), dense) {
+                (None, Some(dense)) => values.map(|key| dense.get(key)).collect(),
+                (None, None) => values.map(row_of).collect(),
+                (Some(nulls), _) => values.zip(nulls).map(|(key, there)| if there { row_of(key) } else { 0 }).collect(),
+            }
         }
         match (self, ty) {
             (Index::Whole(rows), SqlType::Int) => {
-                let values = keys.as_primitive::<Int32Type>().values();
-                each(keys, |key| rows.get(&key).copied(), |i| i64::from(values[i]))
+                let values = keys.as_primitive::<Int32Type>().values().iter().map(|key| i64::from(*key));
+                each(keys, values, dense, |key| rows.get(&key).copied().unwrap_or(0))
             }
             (Index::Whole(rows), SqlType::Bigint) => {
-                let values = keys.as_primitive::<Int64Type>().values();
-                each(keys, |key| rows.get(&key).copied(), |i| values[i])
+                let values = keys.as_primitive::<Int64Type>().values().iter().copied();
+                each(keys, values, dense, |key| rows.get(&key).copied().unwrap_or(0))
             }
             (Index::Whole(_), _) => vec![0; keys.len()],
             (Index::Packed(rows), _) => {
@@ -121,7 +158,7 @@ impl Copy {
         };
         let nothing = vec![Value::Null; lookup.columns.len()].into();
         let (rows, free, blocks) = (vec![nothing], Vec::new(), vec![None]);
-        Copy { lookup, key_types, value_types, index, rows, free, blocks, whole: None, asked: 0 }
+        Copy { lookup, key_types, value_types, index, rows, free, blocks, whole: None, dense: None, asked: 0 }
     }
 
     fn update(&mut self, change: TableChange<'_>) {
@@ -134,6 +171,7 @@ impl Copy {
         match change.new {
             None => {
                 if let Some(at) = self.index.remove(&row, change.key) {
+                    self.dense = None;
                     self.rows[at] = Box::default();
                     self.free.push(at);
                 }
@@ -155,7 +193,7 @@ impl Copy {
                 }
                 self.blocks.resize(self.rows.len().div_ceil(BLOCK), None);
                 self.blocks[at / BLOCK] = None;
-                (self.whole, self.asked) = (None, 0);
+                (self.whole, self.dense, self.asked) = (None, None, 0);
             }
         }
     }
@@ -178,6 +216,7 @@ impl Copy {
         if self.asked >= self.rows.len() {
             let whole = |i| Some(Pickable::new(concat(&self.parts(i)).ok()?.slice(1, self.rows.len() - 1)));
             self.whole = (0..self.lookup.columns.len()).map(whole).collect();
+            self.dense = Dense::of(&self.index);
         }
     }
 
@@ -190,10 +229,10 @@ impl Copy {
     fn join(&mut self, batch: &Batch, errors: &mut crate::plan::eval::EvalErrors) -> Batch {
         self.build();
         let keys = self.lookup.key.eval(&steps::input(batch), errors);
-        let found = self.index.find(&keys, self.lookup.key.ty());
+        let found = self.index.find(self.dense.as_ref(), &keys, self.lookup.key.ty());
         let (mut joined, found) = match self.lookup.kind {
             JoinKind::Inner => {
-                let mask: BooleanArray = found.iter().map(|&f| Some(f > 0)).collect();
+                let mask = BooleanArray::from(BooleanBuffer::collect_bool(found.len(), |i| found[i] > 0));
                 (steps::select(batch, &mask), found.into_iter().filter(|&f| f > 0).collect())
             }
             JoinKind::Left | JoinKind::Right | JoinKind::Full => (batch.clone(), found),

@@ -41,7 +41,7 @@ pub struct TableChanges {
 }
 
 /// A change without its bytes, which start where those of the one before end.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Head {
     key_end: usize,
     old_end: usize,
@@ -95,7 +95,12 @@ impl TableChanges {
         let old = old(&mut self.bytes);
         let old_end = self.bytes.len();
         let new = new(&mut self.bytes);
-        self.heads.push(Head { key_end, old_end, new_end: self.bytes.len(), old, new, window, time });
+        // Field by field, into its place: put together elsewhere, it would be read back before all of it is there.
+        self.heads.push(Head::default());
+        if let Some(head) = self.heads.last_mut() {
+            (head.key_end, head.old_end, head.new_end) = (key_end, old_end, self.bytes.len());
+            (head.old, head.new, head.window, head.time) = (old, new, window, time);
+        }
     }
 
     /// One of them.
