@@ -14,6 +14,7 @@ use weir_dataflow::engine::GONE;
 use weir_dataflow::plan::query::RowQuery;
 use weir_dataflow::plan::{Source, View};
 use weir_dataflow::views::change::{ChangeBatch, Row};
+use weir_dataflow::views::peek;
 
 /// How often a peek is asked that comes too late.
 const TRIES: u32 = 20;
@@ -70,7 +71,7 @@ pub enum Command {
     Stop,
 }
 
-/// The rows of a view as of its latest closed epoch are wanted of every worker.
+/// The rows of a view as of its latest closed epoch are wanted of every worker that may keep some.
 pub struct Ask {
     /// The request.
     pub id: u64,
@@ -78,6 +79,8 @@ pub struct Ask {
     pub query: RowQuery,
     /// After the commands that were sent before: so many.
     pub after: u64,
+    /// Workers of other processes are to be told.
+    pub everywhere: bool,
     moment: OnceLock<Moment>,
     latest: Arc<Mutex<HashMap<String, u64>>>,
 }
@@ -169,7 +172,7 @@ pub struct Workers {
     /// Open requests, by id.
     pending: Pending,
     next: Arc<AtomicU64>,
-    /// Workers of all processes: each answers a peek with `Done`.
+    /// Workers of all processes.
     peers: usize,
     wake: Wake,
 }
@@ -257,15 +260,22 @@ impl Workers {
         drop(Closing(Arc::clone(&self.pending)));
     }
 
-    fn ask(&self, id: u64, query: RowQuery) {
-        let after = self.sent.load(Ordering::Relaxed);
-        let ask = Arc::new(Ask { id, query, after, moment: OnceLock::new(), latest: Arc::clone(&self.latest) });
-        for (worker, asks) in self.asks.iter().enumerate() {
-            if asks.send(Arc::clone(&ask)).is_err() {
+    /// Returns how many workers will answer.
+    fn ask(&self, id: u64, query: RowQuery) -> usize {
+        // Workers that keep none of the rows have no part in it, if no other process has.
+        let keepers = peek::keepers(&query, self.peers).filter(|keepers| keepers.iter().all(|k| *k < self.asks.len()));
+        let keepers = keepers.filter(|keepers| !keepers.is_empty());
+        let (after, everywhere) = (self.sent.load(Ordering::Relaxed), keepers.is_none());
+        let (moment, latest) = (OnceLock::new(), Arc::clone(&self.latest));
+        let ask = Arc::new(Ask { id, query, after, everywhere, moment, latest });
+        let is_asked = |worker: &usize| keepers.as_ref().is_none_or(|keepers| keepers.contains(worker));
+        for worker in (0..self.asks.len()).filter(is_asked) {
+            if self.asks[worker].send(Arc::clone(&ask)).is_err() {
                 self.hang_up();
             }
             (self.wake)(worker);
         }
+        keepers.map_or(self.peers, |keepers| keepers.len())
     }
 
     /// False when the workers have ended: nothing is done any more.
@@ -306,14 +316,14 @@ impl Workers {
 
     async fn peek_once(&self, query: RowQuery) -> Result<Vec<Row>, String> {
         let (id, mut answers) = self.request();
-        self.ask(id, query);
+        let answering = self.ask(id, query);
         let (mut rows, mut done) = (Vec::new(), 0);
         let result = loop {
             match answers.recv().await {
                 Some(Answer::Rows(_, more)) => rows.extend(more),
                 Some(Answer::Done(_)) => {
                     done += 1;
-                    if done == self.peers {
+                    if done == answering {
                         break Ok(rows);
                     }
                 }

@@ -313,6 +313,7 @@ fn ask(part: &Part, workers: &Workers, start: Instant) -> anyhow::Result<Asking>
             let query = RowQuery {
                 input: view.clone(),
                 keys: Some(vec![vec![Value::Int(i32::try_from(key).unwrap_or(1))]]),
+                bounds_behind: false,
                 window_starts: (i64::MIN, i64::MAX),
                 filter: None,
                 project: Vec::new(),
@@ -358,6 +359,7 @@ async fn digests(part: &Part, workers: &Workers) -> anyhow::Result<BTreeMap<Stri
             let query = RowQuery {
                 input: table.name.clone(),
                 keys: None,
+                bounds_behind: false,
                 window_starts: (bound(slice), bound(slice + 1) - 1),
                 filter: None,
                 project: Vec::new(),

@@ -65,6 +65,7 @@ impl Intake {
             let query = RowQuery {
                 input: entry.name().into(),
                 keys: None,
+                bounds_behind: false,
                 window_starts: (i64::MIN, i64::MAX),
                 filter: None,
                 project: Vec::new(),

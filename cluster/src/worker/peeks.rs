@@ -1,7 +1,8 @@
 //! What is asked of tables, answered by each worker between and amid its steps.
 //!
-//! Who asks tells all workers of process 0 at once. The first one that comes to it chooses the epoch, and each answers for
-//! its own rows, straight to who asked: nobody waits for the dataflow, which carries the question to other processes only.
+//! Who asks tells at once the workers of process 0 that may have such rows: for some keys their keepers alone. The first one
+//! that comes to it chooses the epoch, and each answers for its own rows, straight to who asked: nobody waits for the
+//! dataflow, which carries the question to other processes only.
 
 use crate::command::{Answer, Ask, Deliver, Moment};
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,7 @@ impl Peeks {
                 return true;
             }
             answer(&engine, ask.id, &ask.query, moment, carried_out, |answer| deliver(answer));
-            if let Some(untold) = untold {
+            if let Some(untold) = untold.as_mut().filter(|_| ask.everywhere) {
                 untold.push(Told { id: ask.id, query: ask.query.clone(), moment });
             }
             false

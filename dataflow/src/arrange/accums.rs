@@ -59,8 +59,8 @@ impl Accums {
         self.times.append(other.times);
     }
 
-    /// Those at these places, each of which comes once.
-    pub fn in_order(mut self, order: &[u32]) -> Accums {
+    /// Those at these places, each of which comes once: they leave their parts.
+    pub fn in_order(&mut self, order: &[u32]) -> Accums {
         let parts = if self.parts.is_empty() {
             Vec::new()
         } else {

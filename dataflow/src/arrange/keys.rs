@@ -129,6 +129,13 @@ impl Places {
             *self = other;
             return;
         }
+        let all_have_starts = self.at.len() == self.len && other.at.len() == other.len;
+        let none_has = self.at.is_empty() && other.at.is_empty();
+        if self.marks.is_empty() && other.marks.is_empty() && (all_have_starts || none_has) {
+            self.at.append(other.at);
+            self.len += other.len;
+            return;
+        }
         (0..other.len).for_each(|at| self.push(other.get(at)));
     }
 

@@ -125,7 +125,12 @@ impl Narrow {
         if self.base == other.base && self.long.is_empty() && other.long.is_empty() {
             return self.short.extend_from_slice(&other.short);
         }
-        other.iter().for_each(|number| self.push(number));
+        let appended = self.behind(&[&other]).is_some_and(|behind| {
+            self.extend_short(other.short.iter().map(|short| (*short, behind.first().copied().unwrap_or(0))))
+        });
+        if !appended {
+            other.iter().for_each(|number| self.push(number));
+        }
     }
 
     /// The numbers at these places.
@@ -142,18 +147,28 @@ impl Narrow {
 
     /// The same, if all are near the first.
     fn interleave_short(&mut self, lists: &[&Narrow], indices: &[(usize, usize)]) -> bool {
+        let Some(behind) = self.behind(lists) else { return false };
+        let lists: SmallVec<[(&[u32], i64); 8]> = lists.iter().map(|list| &list.short[..]).zip(behind).collect();
+        self.extend_short(indices.iter().map(|(list, at)| (lists[*list].0[*at], lists[*list].1)))
+    }
+
+    /// How far the bases of these lists are behind this one's, which is one of theirs if there was none; `None`: too far, or
+    /// there are numbers of 64 bits.
+    fn behind(&mut self, lists: &[&Narrow]) -> Option<SmallVec<[i64; 8]>> {
         if !self.long.is_empty() || lists.iter().any(|list| !list.long.is_empty()) {
-            return false;
+            return None;
         }
         let base = *self.base.get_or_insert(lists.iter().find_map(|list| list.base).unwrap_or(0));
-        let behind = |list: &Narrow| list.base.unwrap_or(base).checked_sub(base).unwrap_or(i64::MAX);
-        let lists: SmallVec<[(&[u32], i64); 8]> = lists.iter().map(|list| (&list.short[..], behind(list))).collect();
-        if lists.iter().any(|(_, behind)| behind.unsigned_abs() > LEAST.into()) {
-            return false;
-        }
+        let behind = |list: &&Narrow| {
+            list.base.unwrap_or(base).checked_sub(base).filter(|behind| behind.unsigned_abs() <= LEAST.into())
+        };
+        lists.iter().map(behind).collect()
+    }
+
+    /// Appends numbers, each given behind a base that is so far behind this one; none if one of them is not near.
+    fn extend_short(&mut self, numbers: impl Iterator<Item = (u32, i64)>) -> bool {
         let (before, mut near) = (self.short.len(), true);
-        self.short.extend(indices.iter().map(|(list, at)| {
-            let (short, behind) = (lists[*list].0[*at], lists[*list].1);
+        self.short.extend(numbers.map(|(short, behind)| {
             let number = i64::from(short) + behind;
             near &= short == LEAST || (0..i64::from(LEAST)).contains(&number);
             if short == LEAST { LEAST } else { number as u32 }

@@ -157,6 +157,7 @@ fn rows(catalog: &Catalog, from: &From, query: &Query, items: &[Item], entry: &E
     Ok(RowQuery {
         input: entry.name().into(),
         keys,
+        bounds_behind: entry.is_windowed() && entry.view().is_none(),
         window_starts,
         filter,
         project: items.iter().map(|i| NamedExpr { name: i.name.clone(), expr: i.expr.clone() }).collect(),
@@ -366,8 +367,15 @@ fn push(catalog: &Catalog, session: &Session, query: &Query) -> Result<PushQuery
         .collect();
     let columns = project.iter().map(column).collect();
     let table = !matches!(view.kind, ViewKind::Stream(_));
-    let rows =
-        RowQuery { input: name, keys: None, window_starts: EVERYWHERE, filter: None, project, limit: query.limit };
+    let rows = RowQuery {
+        input: name,
+        keys: None,
+        bounds_behind: false,
+        window_starts: EVERYWHERE,
+        filter: None,
+        project,
+        limit: query.limit,
+    };
     Ok(PushQuery { view: Some(view), query: rows, table, columns })
 }
 

@@ -16,6 +16,8 @@ pub struct RowQuery {
     /// The whole keys that the WHERE clause allows, when it names them (`K = 1`, `K IN (1, 2)`): the engine looks
     /// these up and scans nothing.
     pub keys: Option<Vec<Vec<Value>>>,
+    /// The input's records have windows in their keys: of a key all of them are meant.
+    pub bounds_behind: bool,
     /// The window starts that the WHERE clause allows: from, to, both included.
     pub window_starts: (i64, i64),
     /// What is left of WHERE.

@@ -221,8 +221,7 @@ impl Kept {
         match selection.keys {
             None => reader.scan(|key, accum| found.add(key, accum)),
             Some(keys) => {
-                let bounds_behind = selection.bounds_behind && matches!(shape.windows, Windows::None);
-                let numbers = |key: &Vec<u8>| match bounds_behind {
+                let numbers = |key: &Vec<u8>| match selection.bounds_behind {
                     true => groups.starting(key),
                     false => groups.find(key).into_iter().collect(),
                 };
@@ -437,7 +436,7 @@ impl Updates {
     }
 
     /// By group, then by place; those of one place in the order in which they stand.
-    fn in_order(self, end: usize) -> Updates {
+    fn in_order(mut self, end: usize) -> Updates {
         let mut order = by_group(&self.groups, end);
         let (groups, mut places) = (in_order(&self.groups, &order), self.places.in_order(&order));
         let place = |at: &u32| self.places.get(*at as usize);

@@ -4,6 +4,7 @@
 //! has here, and with its key only the first time ([`Groups`]). They are looked up some hundred at a time.
 
 use crate::arrange::groups::Group;
+use crate::arrange::narrow::in_order;
 use crate::arrange::{Accum, Accums, Groups, KeyList, PackedKeys, Place, Places, dictionary};
 use crate::row::packer::{Apart, Packer, Short};
 use serde::{Deserialize, Serialize};
@@ -259,29 +260,24 @@ impl Entries {
             let groups = Names::Numbers(numbers);
             return vec![Parcel { groups, places, accums, sessions, ..Parcel::new(0, order, stream_time) }];
         }
+        let by = groups.worker();
         // Groups are spread evenly: a little more than each one's share.
         let room = if numbers.is_empty() { 0 } else { numbers.len() / groups.peers() * 9 / 8 + 16 };
-        let empty = |target| {
-            let (places, accums) = (Places::with_room(room), Accums::with_room(room));
-            (Vec::with_capacity(room), Parcel { places, accums, ..Parcel::new(target, order, stream_time) })
-        };
-        let mut parcels: Vec<(Vec<u32>, Parcel)> = (0..groups.peers() as u64).map(empty).collect();
-        for (i, (owner, number)) in owners.iter().zip(numbers).enumerate() {
-            let (numbers, parcel) = &mut parcels[*owner as usize];
-            numbers.push(number);
-            parcel.places.push(places.get(i));
-            parcel.accums.push_taken(&mut accums, i);
-            parcel.sessions.extend(sessions.get(i));
+        let mut entries = vec![Vec::with_capacity(room); groups.peers()];
+        for (at, owner) in (0..).zip(&owners) {
+            entries[*owner as usize].push(at);
         }
-        let by = groups.worker();
-        let named = (0..).zip(parcels).map(|(owner, (numbers, parcel))| {
-            let groups = match owner == by {
+        let parcel = |(to, of_owner): (u32, Vec<u32>)| {
+            let numbers = in_order(&numbers, &of_owner);
+            let groups = match to == by {
                 true => Names::Numbers(numbers),
-                false => Names::Told { by, numbers, new: groups.untold(owner) },
+                false => Names::Told { by, numbers, new: groups.untold(to) },
             };
-            Parcel { groups, ..parcel }
-        });
-        named.collect()
+            let (places, accums) = (places.in_order(&of_owner), accums.in_order(&of_owner));
+            let sessions = in_order(&sessions, &of_owner);
+            Parcel { groups, places, accums, sessions, ..Parcel::new(to.into(), order, stream_time) }
+        };
+        (0..).zip(entries).map(parcel).collect()
     }
 }
 

@@ -4,20 +4,31 @@ use crate::engine::packed_key;
 use crate::plan::eval::EvalInput;
 use crate::plan::query::RowQuery;
 use crate::render::keyed::{Kept, PackedRow, Selection};
+use crate::render::parcels::owner;
 use crate::render::steps;
 use crate::render::table_changes::TableChange;
 use crate::row::{Schema, SqlType, Value, packed};
 use crate::views::change::{Bounds, Row};
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The keys that a query looks up, packed; `None`: it scans. A null among its columns makes a key that nothing has.
+fn packed_keys(query: &RowQuery) -> Option<Vec<Vec<u8>>> {
+    let keys = query.keys.as_ref()?.iter().filter(|key| !key.iter().any(Value::is_null));
+    Some(keys.map(|key| packed_key(key)).collect())
+}
+
+/// Those of so many workers that keep rows which a query may find; `None`: all may.
+pub fn keepers(query: &RowQuery, peers: usize) -> Option<BTreeSet<usize>> {
+    let keys = packed_keys(query).filter(|_| !query.bounds_behind)?;
+    Some(keys.iter().map(|key| owner(key, peers as u64) as usize).collect())
+}
 
 /// The rows that a query asks for.
 pub fn rows(kept: &Kept, schema: &Schema, windowed: bool, query: &RowQuery, as_of: u64) -> Vec<Row> {
-    let keys = query
-        .keys
-        .as_ref()
-        .map(|keys| keys.iter().filter(|k| !k.iter().any(Value::is_null)).map(|k| packed_key(k)).collect::<Vec<_>>());
-    let selection = Selection { keys: keys.as_deref(), bounds_behind: windowed, starts: query.window_starts, as_of };
+    let (keys, bounds_behind) = (packed_keys(query), query.bounds_behind);
+    let selection = Selection { keys: keys.as_deref(), bounds_behind, starts: query.window_starts, as_of };
     let unpack = Unpack::new(schema);
     let mut out: Vec<Row> = Vec::new();
     kept.rows(&selection, |row| out.push(unpack.row(&row)));
