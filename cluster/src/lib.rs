@@ -20,5 +20,6 @@ pub mod generate;
 
 pub mod clock;
 pub mod pages;
+pub mod threads;
 pub mod metrics;
 pub mod processing_log;

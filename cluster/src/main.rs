@@ -10,7 +10,7 @@ use weir_cluster::config::{ConfigError, ReplayConfig, ServeConfig};
 use weir_cluster::conformance::{self, Selection};
 use weir_cluster::intake::script::{self, Missing};
 use weir_cluster::replay::{self, Replay};
-use weir_cluster::{demo, generate, pages, serve};
+use weir_cluster::{demo, generate, pages, serve, threads};
 use weir_dataflow::bind::{Bound, Catalog};
 
 /// Freed memory stays with the process for a while: a batch's memory is the next one's.
@@ -52,7 +52,8 @@ fn run(verb: &Verb) -> anyhow::Result<bool> {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).on_thread_start(threads::answer_soon).enable_all().build()?.block_on(work)
 }
 
 /// The plan of each view.

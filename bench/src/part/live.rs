@@ -21,6 +21,7 @@ use weir_cluster::command::{Command, Offset, Subscription, Words, Workers};
 use weir_cluster::intake::script::{self, Missing};
 use weir_cluster::metrics::Metrics;
 use weir_cluster::processing_log::ProcessingLog;
+use weir_cluster::threads;
 use weir_cluster::worker::{self, Running, reading::Topics};
 use weir_dataflow::bind::{Bound, Catalog};
 use weir_dataflow::plan::query::RowQuery;
@@ -40,7 +41,8 @@ const SLICE: u64 = 500_000;
 pub(super) fn run(part: &Part) -> anyhow::Result<Measured> {
     let metrics = Arc::new(Metrics::default());
     let (log, mut entries) = ProcessingLog::new(Arc::clone(&metrics));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).on_thread_start(threads::answer_soon).enable_all().build()?;
     runtime.spawn(async move { while entries.recv().await.is_some() {} });
     let memory = MemoryBroker::new();
     let running = worker::start(worker::Config {
@@ -304,6 +306,7 @@ fn ask(part: &Part, workers: &Workers, start: Instant) -> anyhow::Result<Asking>
     let warm_up = start + Duration::from_secs_f64(part.run.warm_up);
     let view = tables::tables(1).remove(0).name;
     let thread = std::thread::Builder::new().name("peeks".into()).spawn(move || {
+        threads::answer_soon();
         for number in 0.. {
             if *stopped.borrow() {
                 break;
