@@ -23,9 +23,11 @@ pub(super) struct Changes<'s> {
     out: Vec<TableChanges>,
 }
 
-/// An epoch's updates in order of their keys: each stands in one of some runs, at a place.
-pub(super) struct Updates<'a> {
+/// An epoch's updates, added up.
+pub(super) struct Summed<'a> {
+    /// By stretch.
     pub(super) runs: &'a [(i64, Run<Keys>)],
+    /// All keys in order, each with its run and its place there.
     pub(super) keys: &'a [(Key, usize, usize)],
 }
 
@@ -41,7 +43,7 @@ impl<'s> Changes<'s> {
     /// Groups without windows, or with windows of one pane each.
     pub(super) fn singles(
         &mut self,
-        updates: &Updates<'_>,
+        updates: &Summed<'_>,
         reader: &mut Reader<Keys>,
         window: impl Fn(Place) -> Option<Bounds>,
     ) {
@@ -54,7 +56,7 @@ impl<'s> Changes<'s> {
     }
 
     /// Windows of several panes each.
-    pub(super) fn windows(&mut self, updates: &Updates<'_>, reader: &mut Reader<Keys>, hops: Hops) {
+    pub(super) fn windows(&mut self, updates: &Summed<'_>, reader: &mut Reader<Keys>, hops: Hops) {
         // Of each window what is added and what was there; nothing between two groups.
         let (mut all_added, mut all_old): (Vec<Accum>, Vec<Accum>) = (Vec::new(), Vec::new());
         // A group's updates whose windows share panes: readers do not go back.
@@ -99,19 +101,22 @@ impl<'s> Changes<'s> {
     /// A row that changes. Takes the parts.
     #[inline(always)]
     fn add(&mut self, key: &'s [u8], window: Option<Bounds>, before: Option<&mut Accum>, update: &mut Accum) {
-        let mut after = (update.rows, update.time, update.parts.take());
-        if let Some(before) = before {
-            let mut sum = Accum { rows: after.0, time: after.1, parts: after.2 };
-            sum.plus_equals(before);
-            after = (sum.rows, sum.time, sum.parts);
+        let after = match before {
+            None => update,
             // A row that is hidden now may have an end to be told.
-            if self.with_old || self.shape.finish.hides() {
+            Some(before) if self.with_old || self.shape.finish.hides() => {
+                update.plus_equals(before);
                 self.before.push(key, window, (before.rows, before.time, before.parts.take()));
-                self.before_of.push(self.after.len());
+                self.before_of.push(self.after.keys.len());
+                update
             }
-        }
-        self.after.push(key, window, after);
-        if self.after.len() >= CHUNK {
+            Some(before) => {
+                before.plus_equals(update);
+                before
+            }
+        };
+        self.after.push(key, window, (after.rows, after.time, after.parts.take()));
+        if self.after.keys.len() >= CHUNK {
             self.finish();
         }
     }
@@ -120,7 +125,7 @@ impl<'s> Changes<'s> {
         let (new, old) = (self.shape.finish.rows(&self.after), self.shape.finish.rows(&self.before));
         let mut before_of = self.before_of.iter().copied().enumerate().peekable();
         let bytes = self.out.last().map_or(0, TableChanges::bytes);
-        let mut out = TableChanges::with_room(self.after.len(), bytes);
+        let mut out = TableChanges::with_room(self.after.keys.len(), bytes);
         for (at, (key, window, time)) in self.after.iter().enumerate() {
             let was = before_of.next_if(|(_, of)| *of == at).map(|(was, _)| was).filter(|was| old.is_shown(*was));
             if was.is_some() || new.is_shown(at) || self.shape.tells_ends {
@@ -192,7 +197,7 @@ pub(super) fn sessions(shape: &Shape, groups: &Dictionary, touched: &[Touched], 
         }
     }
     let rows = shape.finish.rows(&items);
-    let mut out = TableChanges::default();
+    let mut out = TableChanges::with_room(items.keys.len(), 0);
     let mut places = 0..;
     let mut sessions = Vec::new();
     for touched in touched.chunk_by(|a, b| a.group == b.group) {

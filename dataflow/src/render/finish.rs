@@ -54,11 +54,6 @@ impl<'a, P: Deref<Target = [Part]>> Items<'a, P> {
         }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
     /// Adds one.
     #[inline(always)]
     pub fn push(&mut self, key: &'a [u8], window: Option<Bounds>, (rows, time, parts): (i64, i64, Option<P>)) {

@@ -318,7 +318,7 @@ impl Kept {
             // A row of a table that changes its group leaves the old one before it comes to the new one.
             let left = keys.iter().filter(|(_, run, at)| runs[*run].1.parts(*at).0 < 0);
             let left: HashSet<&[u8]> = left.map(|(key, ..)| groups.own().key(key.group)).collect();
-            changes = self.group_changes(groups.own(), &changes::Updates { runs: &runs, keys: &keys });
+            changes = self.group_changes(groups.own(), &changes::Summed { runs: &runs, keys: &keys });
             if !left.is_empty() {
                 let all = changes.iter().flat_map(|changes| changes.iter());
                 let (first, then): (TableChanges, TableChanges) = all.partition(|c| left.contains(c.key));
@@ -338,7 +338,7 @@ impl Kept {
     }
 
     /// What these updates change, before they are put in.
-    fn group_changes(&mut self, groups: &Dictionary, updates: &changes::Updates<'_>) -> Vec<TableChanges> {
+    fn group_changes(&mut self, groups: &Dictionary, updates: &changes::Summed<'_>) -> Vec<TableChanges> {
         let mut changes = Changes::new(&self.shape, groups, self.wanted == Wanted::OldAndNew);
         let Windows::Hops(hops) = self.shape.windows else {
             let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
@@ -527,7 +527,7 @@ struct Chunk<'a, E> {
 impl<'a, E: FnMut(PackedRow<'_>)> Chunk<'a, E> {
     fn push(&mut self, key: &'a [u8], window: Option<Bounds>, accum: Accum) {
         self.items.push(key, window, (accum.rows, accum.time, accum.parts));
-        if self.items.len() >= CHUNK {
+        if self.items.keys.len() >= CHUNK {
             self.end();
         }
     }

@@ -35,6 +35,7 @@ pub(super) fn push(column: &mut ColumnBuilder, all: &[u8], token: Option<Token>)
 /// # Errors
 /// The first that does not fit, by its number; the column may then hold those before it, and a part of it.
 #[inline(always)]
+#[allow(clippy::redundant_closure, reason = "what is named by itself would be called for each value")]
 pub(super) fn push_each(
     column: &mut ColumnBuilder,
     all: &[u8],
