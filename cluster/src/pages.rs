@@ -20,6 +20,9 @@ const PURGE_DELAY: (libmimalloc_sys::mi_option_t, std::ffi::c_long) = (15, 1000)
 #[allow(unsafe_code, reason = "an option of the allocator")]
 fn keep_freed() {
     let (option, default) = PURGE_DELAY;
+    if std::env::var_os("MIMALLOC_PURGE_DELAY").is_some() {
+        return;
+    }
     // SAFETY: no other thread sets options.
     unsafe {
         if libmimalloc_sys::mi_option_get(option) == default {

@@ -30,6 +30,9 @@ mod linux {
         period: u64,
     }
 
+    /// The kernel's `SCHED_FLAG_RESET_ON_FORK`.
+    const RESET_ON_FORK: u64 = 1;
+
     #[allow(unsafe_code, reason = "no crate that is here knows these calls")]
     pub(super) fn ask_for_slices(slice: Duration) -> Result<()> {
         let mut attributes = Attributes::default();
@@ -39,6 +42,8 @@ mod linux {
         unsafe {
             done(libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0))?;
             attributes.size = size as u32;
+            // Threads that it starts, of which workers may be, have slices like all others.
+            attributes.flags |= RESET_ON_FORK;
             attributes.runtime = slice.as_nanos() as u64;
             done(libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0))
         }

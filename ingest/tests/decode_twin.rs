@@ -521,6 +521,27 @@ proptest! {
 }
 
 #[test]
+fn what_has_as_many_quotes_need_not_be_alike() {
+    for (known, other) in
+        [(r#"{"i":1  }"#, r#""""#), (r#"{"i" : 1 , "b" : 2}"#, r#""""""#), (r#"{"i":1}"#, r#"{}""{}"#)]
+    {
+        let padding = format!(r#"{{"x":"{}"}}"#, "x".repeat(90));
+        let first = vec![known.as_bytes().to_vec(); 40];
+        let second = [other, known, padding.as_str()].map(|text| text.as_bytes().to_vec());
+        let batches = [batch(&first), batch(&second)].into_iter();
+        let alone = [&first[..], &second[..]].concat().into_iter().map(|text| batch(&[text])).collect::<Vec<_>>();
+        let (options, mut together) =
+            (DecodeOptions::default(), outcome(&source(), &DecodeOptions::default(), batches));
+        let mut alone = outcome(&source(), &options, alone.into_iter());
+        // Offsets begin anew in each batch.
+        alone.rows.iter_mut().chain(&mut together.rows).for_each(|row| row.0 = 0);
+        alone.rejects.iter_mut().chain(&mut together.rejects).for_each(|reject| reject.0 = 0);
+        assert_eq!((together.rows.len(), together.rejects.len()), (42, 1), "{other}");
+        assert_eq!(together, alone, "{other}");
+    }
+}
+
+#[test]
 fn generated_records_are_often_good() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut all, mut good) = (0, 0);

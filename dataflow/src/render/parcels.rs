@@ -263,7 +263,7 @@ impl Entries {
         let by = groups.worker();
         // Groups are spread evenly: a little more than each one's share.
         let room = if numbers.is_empty() { 0 } else { numbers.len() / groups.peers() * 9 / 8 + 16 };
-        let mut entries = vec![Vec::with_capacity(room); groups.peers()];
+        let mut entries: Vec<Vec<u32>> = (0..groups.peers()).map(|_| Vec::with_capacity(room)).collect();
         for (at, owner) in (0..).zip(&owners) {
             entries[*owner as usize].push(at);
         }

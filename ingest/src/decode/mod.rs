@@ -240,6 +240,7 @@ impl Decoder {
         {
             builders.iter_mut().flatten().for_each(|b| b.truncate(before));
             times.truncate(before);
+            self.value.refuse_alike(fit);
             count = fit;
         }
         count

@@ -114,6 +114,14 @@ impl ObjectReader {
         fit
     }
 
+    /// Of the objects that were read together last, only so many have values that can be taken as they are.
+    pub(super) fn refuse_alike(&mut self, fit: usize) {
+        self.skim.refuse(fit);
+        if fit < FEW {
+            self.alone = 0;
+        }
+    }
+
     /// The value for a name, by its number, of the first `count` objects that were read together last.
     #[inline(always)]
     pub(super) fn get_alike(&self, number: usize, count: usize) -> Option<Values<'_>> {

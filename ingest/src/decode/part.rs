@@ -256,6 +256,13 @@ impl PartReader {
         Ok(())
     }
 
+    /// Of the values that were read together last, only so many can be taken as they are.
+    pub(super) fn refuse_alike(&mut self, fit: usize) {
+        if let Codec::Object(object) = &mut self.codec {
+            object.refuse_alike(fit);
+        }
+    }
+
     /// It has no columns.
     pub(super) fn is_empty(&self) -> bool {
         self.columns.is_empty()

@@ -154,6 +154,11 @@ impl Skim {
         (fit, fit < tried)
     }
 
+    /// Of the objects that were read last only so many are of use: the next time as many are tried.
+    pub(super) fn refuse(&mut self, fit: usize) {
+        self.reach = fit.max(1);
+    }
+
     /// Compares the bytes between the values of so many objects, and passes the values that are no strings: how many, from
     /// the first on, are as expected.
     #[inline(always)]
@@ -178,7 +183,8 @@ impl Skim {
             }
             for ((((start, quote), end), differ), token) in objects.zip(tokens) {
                 *differ |= piece.differ(all, *end);
-                let mut scan = Scan::new(all, *end + piece.length, all.len());
+                // Where something differs, a place may lie before the object's start.
+                let mut scan = Scan::new(all, end.wrapping_add(piece.length), all.len());
                 *end = (start + usize::from(*quote)).wrapping_sub(piece.ahead);
                 match scan.value() {
                     Ok(found) if found.end() == *end => *token = found,
@@ -187,7 +193,8 @@ impl Skim {
             }
         }
         for (((start, places), end), differ) in starts.iter().zip(self.places.chunks(row)).zip(&ends).zip(&mut differ) {
-            *differ |= last.differ(all, *end) | u64::from(end + last.length != start + usize::from(places[last.quote]));
+            *differ |= last.differ(all, *end)
+                | u64::from(end.wrapping_add(last.length) != start + usize::from(places[last.quote]));
         }
         differ[..count].iter().position(|d| *d != 0).unwrap_or(count)
     }
