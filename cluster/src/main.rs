@@ -52,8 +52,7 @@ fn run(verb: &Verb) -> anyhow::Result<bool> {
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(2).on_thread_start(threads::answer_soon).enable_all().build()?.block_on(work)
+    threads::runtime()?.block_on(work)
 }
 
 /// The plan of each view.

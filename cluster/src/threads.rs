@@ -1,5 +1,15 @@
 //! Threads that answer while others compute.
 
+use tokio::runtime::{Builder, Runtime};
+
+/// What answers requests: its threads [answer soon](answer_soon).
+///
+/// # Errors
+/// The system gives no threads.
+pub fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).on_thread_start(answer_soon).enable_all().build()
+}
+
 /// When the calling thread has something to do, it does not wait any more until a busy one has used up its slice of some
 /// milliseconds: it asks for slices of a tenth of one, which come sooner and are no more time together (Linux from 6.12
 /// on; elsewhere nothing changes). Where workers take all processors, a point query's answer is on its way as soon.

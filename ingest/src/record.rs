@@ -1,6 +1,7 @@
 //! Records as bytes, a batch of one partition at a time.
 
 use bytes::Bytes;
+use std::ops::Range;
 
 /// Where a key or value lies in [`RecordBatch::bytes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +10,14 @@ pub struct Slice {
     pub start: u32,
     /// One past the last byte.
     pub end: u32,
+}
+
+impl Slice {
+    /// The same as a range of bytes.
+    #[inline]
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 /// One record of a batch.
@@ -42,6 +51,6 @@ pub struct RecordBatch {
 impl RecordBatch {
     /// The bytes of a key or value; none when the slice is not of this batch.
     pub fn slice(&self, slice: Slice) -> &[u8] {
-        self.bytes.get(slice.start as usize..slice.end as usize).unwrap_or_default()
+        self.bytes.get(slice.range()).unwrap_or_default()
     }
 }

@@ -41,8 +41,7 @@ const SLICE: u64 = 500_000;
 pub(super) fn run(part: &Part) -> anyhow::Result<Measured> {
     let metrics = Arc::new(Metrics::default());
     let (log, mut entries) = ProcessingLog::new(Arc::clone(&metrics));
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).on_thread_start(threads::answer_soon).enable_all().build()?;
+    let runtime = threads::runtime()?;
     runtime.spawn(async move { while entries.recv().await.is_some() {} });
     let memory = MemoryBroker::new();
     let running = worker::start(worker::Config {
@@ -313,15 +312,8 @@ fn ask(part: &Part, workers: &Workers, start: Instant) -> anyhow::Result<Asking>
             }
             let (due, key) = (due.of(number), 1 + number.wrapping_mul(0x9E37_79B9) % users);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            let query = RowQuery {
-                input: view.clone(),
-                keys: Some(vec![vec![Value::Int(i32::try_from(key).unwrap_or(1))]]),
-                bounds_behind: false,
-                window_starts: (i64::MIN, i64::MAX),
-                filter: None,
-                project: Vec::new(),
-                limit: None,
-            };
+            let key = vec![Value::Int(i32::try_from(key).unwrap_or(1))];
+            let query = RowQuery { keys: Some(vec![key]), ..RowQuery::all(&view) };
             let (workers, asked) = (workers.clone(), Arc::clone(&asked));
             runtime.spawn(async move {
                 match workers.peek(query).await {
@@ -359,15 +351,8 @@ async fn digests(part: &Part, workers: &Workers) -> anyhow::Result<BTreeMap<Stri
         let (first, last) = (crate::clicks::START - 60_000, crate::clicks::START + span);
         let bound = |slice: i64| first + (last - first) * slice / slices;
         for slice in 0..slices {
-            let query = RowQuery {
-                input: table.name.clone(),
-                keys: None,
-                bounds_behind: false,
-                window_starts: (bound(slice), bound(slice + 1) - 1),
-                filter: None,
-                project: Vec::new(),
-                limit: None,
-            };
+            let window_starts = (bound(slice), bound(slice + 1) - 1);
+            let query = RowQuery { window_starts, ..RowQuery::all(&table.name) };
             workers.peek(query).await.map_err(|e| anyhow!(e))?.iter().for_each(|row| digest.add(row));
         }
     }

@@ -62,16 +62,7 @@ impl Intake {
     pub async fn table_rows(&self) -> Vec<(String, usize)> {
         let mut all = Vec::new();
         for entry in self.catalog().entries().filter(|e| e.is_table() && e.view().is_some()) {
-            let query = RowQuery {
-                input: entry.name().into(),
-                keys: None,
-                bounds_behind: false,
-                window_starts: (i64::MIN, i64::MAX),
-                filter: None,
-                project: Vec::new(),
-                limit: None,
-            };
-            if let Ok(rows) = self.workers().peek(query).await {
+            if let Ok(rows) = self.workers().peek(RowQuery::all(entry.name())).await {
                 all.push((entry.name().to_owned(), rows.len()));
             }
         }

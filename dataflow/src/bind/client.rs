@@ -367,15 +367,7 @@ fn push(catalog: &Catalog, session: &Session, query: &Query) -> Result<PushQuery
         .collect();
     let columns = project.iter().map(column).collect();
     let table = !matches!(view.kind, ViewKind::Stream(_));
-    let rows = RowQuery {
-        input: name,
-        keys: None,
-        bounds_behind: false,
-        window_starts: EVERYWHERE,
-        filter: None,
-        project,
-        limit: query.limit,
-    };
+    let rows = RowQuery { project, limit: query.limit, ..RowQuery::all(name) };
     Ok(PushQuery { view: Some(view), query: rows, table, columns })
 }
 

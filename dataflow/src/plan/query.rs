@@ -28,6 +28,21 @@ pub struct RowQuery {
     pub limit: Option<u64>,
 }
 
+impl RowQuery {
+    /// All rows as they are.
+    pub fn all(input: impl Into<String>) -> Self {
+        RowQuery {
+            input: input.into(),
+            keys: None,
+            bounds_behind: false,
+            window_starts: (i64::MIN, i64::MAX),
+            filter: None,
+            project: Vec::new(),
+            limit: None,
+        }
+    }
+}
+
 /// A bound pull query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PullQuery {

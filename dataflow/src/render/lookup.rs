@@ -48,17 +48,18 @@ struct Copy {
     blocks: Vec<Option<Vec<ArrayRef>>>,
     /// All blocks' columns in one, without the first row; `None` while the table changes.
     whole: Option<Vec<Pickable>>,
-    /// With them, the index once more where it can be an array.
-    dense: Option<Dense>,
     /// How many rows were looked up since the table has changed.
     asked: usize,
 }
 
+/// Where each key's row is.
+type Rows<K> = HashMap<K, usize, foldhash::fast::FixedState>;
+
 /// Where a key's row is.
 enum Index {
-    /// A key of one INT or BIGINT.
-    Whole(HashMap<i64, usize, foldhash::fast::FixedState>),
-    Packed(HashMap<Box<[u8]>, usize, foldhash::fast::FixedState>),
+    /// A key of one INT or BIGINT; the same as an array while it is [asked](Index::condense) to be one.
+    Whole(Rows<i64>, Option<Dense>),
+    Packed(Rows<Box<[u8]>>),
 }
 
 /// The row of each whole number from the first on, 0 where there is none: less memory than a hash table, and no key to compare.
@@ -69,8 +70,7 @@ struct Dense {
 
 impl Dense {
     /// `None` where keys lie far from each other.
-    fn of(index: &Index) -> Option<Dense> {
-        let Index::Whole(rows) = index else { return None };
+    fn of(rows: &Rows<i64>) -> Option<Dense> {
         let (first, last) = (*rows.keys().min()?, *rows.keys().max()?);
         let length = usize::try_from(last.checked_sub(first)?).ok().filter(|n| *n < 4 * rows.len() + 1024)? + 1;
         let mut dense = Dense { first, rows: vec![0; length] };
@@ -98,26 +98,40 @@ impl Index {
 
     fn remove(&mut self, key: &[Value], packed: &[u8]) -> Option<usize> {
         match self {
-            Index::Whole(rows) => rows.remove(&Self::whole(key.first()?)?),
+            Index::Whole(rows, dense) => {
+                *dense = None;
+                rows.remove(&Self::whole(key.first()?)?)
+            }
             Index::Packed(rows) => rows.remove(packed),
         }
     }
 
     fn get_or_insert(&mut self, key: &[Value], packed: &[u8], row: usize) -> usize {
         match self {
-            Index::Whole(rows) => key.first().and_then(Self::whole).map_or(row, |key| *rows.entry(key).or_insert(row)),
+            Index::Whole(rows, dense) => {
+                *dense = None;
+                key.first().and_then(Self::whole).map_or(row, |key| *rows.entry(key).or_insert(row))
+            }
             Index::Packed(rows) => *rows.entry(packed.into()).or_insert(row),
         }
     }
 
+    /// Until a row changes, whole numbers that lie near each other are found in an array.
+    fn condense(&mut self) {
+        if let Index::Whole(rows, dense) = self {
+            *dense = Dense::of(rows);
+        }
+    }
+
     /// The row of each key of a column, 0 where there is none.
-    fn find(&self, dense: Option<&Dense>, keys: &ArrayRef, ty: &SqlType) -> Vec<usize> {
+    fn find(&self, keys: &ArrayRef, ty: &SqlType) -> Vec<usize> {
         fn each(
             keys: &ArrayRef,
             values: impl Iterator<Item = i64>,
-            dense: Option<&Dense>,
-            row_of: impl Fn(i64) -> usize,
+            rows: &Rows<i64>,
+            dense: &Option<Dense>,
         ) -> Vec<usize> {
+            let row_of = |key: i64| rows.get(&key).copied().unwrap_or(0);
             match (keys.nulls(), dense) {
                 (None, Some(dense)) => values.map(|key| dense.get(key)).collect(),
                 (None, None) => values.map(row_of).collect(),
@@ -125,15 +139,15 @@ impl Index {
             }
         }
         match (self, ty) {
-            (Index::Whole(rows), SqlType::Int) => {
+            (Index::Whole(rows, dense), SqlType::Int) => {
                 let values = keys.as_primitive::<Int32Type>().values().iter().map(|key| i64::from(*key));
-                each(keys, values, dense, |key| rows.get(&key).copied().unwrap_or(0))
+                each(keys, values, rows, dense)
             }
-            (Index::Whole(rows), SqlType::Bigint) => {
+            (Index::Whole(rows, dense), SqlType::Bigint) => {
                 let values = keys.as_primitive::<Int64Type>().values().iter().copied();
-                each(keys, values, dense, |key| rows.get(&key).copied().unwrap_or(0))
+                each(keys, values, rows, dense)
             }
-            (Index::Whole(_), _) => vec![0; keys.len()],
+            (Index::Whole(..), _) => vec![0; keys.len()],
             (Index::Packed(rows), _) => {
                 let packer = Packer::new(vec![(Arc::clone(keys), ty.clone())]);
                 let mut scratch = Vec::new();
@@ -153,12 +167,12 @@ impl Copy {
         let key_types: Vec<SqlType> = lookup.schema.key.iter().map(|c| c.ty.clone()).collect();
         let value_types = lookup.schema.value.iter().map(|c| c.ty.clone()).collect();
         let index = match key_types.as_slice() {
-            [SqlType::Int | SqlType::Bigint] => Index::Whole(HashMap::default()),
+            [SqlType::Int | SqlType::Bigint] => Index::Whole(HashMap::default(), None),
             _ => Index::Packed(HashMap::default()),
         };
         let nothing = vec![Value::Null; lookup.columns.len()].into();
         let (rows, free, blocks) = (vec![nothing], Vec::new(), vec![None]);
-        Copy { lookup, key_types, value_types, index, rows, free, blocks, whole: None, dense: None, asked: 0 }
+        Copy { lookup, key_types, value_types, index, rows, free, blocks, whole: None, asked: 0 }
     }
 
     fn update(&mut self, change: TableChange<'_>) {
@@ -171,7 +185,6 @@ impl Copy {
         match change.new {
             None => {
                 if let Some(at) = self.index.remove(&row, change.key) {
-                    self.dense = None;
                     self.rows[at] = Box::default();
                     self.free.push(at);
                 }
@@ -193,7 +206,7 @@ impl Copy {
                 }
                 self.blocks.resize(self.rows.len().div_ceil(BLOCK), None);
                 self.blocks[at / BLOCK] = None;
-                (self.whole, self.dense, self.asked) = (None, None, 0);
+                (self.whole, self.asked) = (None, 0);
             }
         }
     }
@@ -216,7 +229,7 @@ impl Copy {
         if self.asked >= self.rows.len() {
             let whole = |i| Some(Pickable::new(concat(&self.parts(i)).ok()?.slice(1, self.rows.len() - 1)));
             self.whole = (0..self.lookup.columns.len()).map(whole).collect();
-            self.dense = Dense::of(&self.index);
+            self.index.condense();
         }
     }
 
@@ -229,7 +242,7 @@ impl Copy {
     fn join(&mut self, batch: &Batch, errors: &mut crate::plan::eval::EvalErrors) -> Batch {
         self.build();
         let keys = self.lookup.key.eval(&steps::input(batch), errors);
-        let found = self.index.find(self.dense.as_ref(), &keys, self.lookup.key.ty());
+        let found = self.index.find(&keys, self.lookup.key.ty());
         let (mut joined, found) = match self.lookup.kind {
             JoinKind::Inner => {
                 let mask = BooleanArray::from(BooleanBuffer::collect_bool(found.len(), |i| found[i] > 0));

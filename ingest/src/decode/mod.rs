@@ -32,7 +32,7 @@ mod window;
 pub use reject::{EXCERPT, Part, Reject};
 pub use window::split_window;
 
-use crate::record::{Record, RecordBatch};
+use crate::record::{Record, RecordBatch, Slice};
 use arrow_array::{ArrayRef, Int64Array};
 use column::ColumnBuilder;
 use part::{Fault, PartReader};
@@ -188,7 +188,7 @@ impl Decoder {
                     times.push(time);
                     offsets.push(record.offset);
                     if let Some(window) = self.window {
-                        let key = record.key.and_then(|s| batch.bytes.get(s.start as usize..s.end as usize));
+                        let key = record.key.and_then(|s| batch.bytes.get(s.range()));
                         bounds.push(key.and_then(|key| split_window(key, window)).map(|(_, bounds)| bounds));
                     }
                 }
@@ -232,7 +232,7 @@ impl Decoder {
         times: &mut Vec<i64>,
     ) -> usize {
         let records = batch.records.get(first..).unwrap_or_default();
-        let values = records.iter().map_while(|r| r.value).map(|s| s.start as usize..s.end as usize);
+        let values = records.iter().map_while(|r| r.value).map(Slice::range);
         let mut count = self.value.read_alike(&batch.bytes, values);
         let before = times.len();
         while count > 0
@@ -260,7 +260,7 @@ impl Decoder {
         let before = times.len();
         if !self.key.is_empty() {
             for (i, record) in records.iter().enumerate() {
-                let key = record.key.map(|s| s.start as usize..s.end as usize);
+                let key = record.key.map(Slice::range);
                 let has_key = self.key.read(all, key, &self.columns, builders).map_err(|_| i)?;
                 if self.table && !has_key {
                     return Err(i);
@@ -289,7 +289,7 @@ impl Decoder {
         builders: &mut [Option<ColumnBuilder>],
     ) -> Result<(i64, bool), Fault> {
         let all = &batch.bytes[..];
-        let mut key = record.key.map(|s| s.start as usize..s.end as usize);
+        let mut key = record.key.map(Slice::range);
         if let (Some(range), Some(window)) = (&mut key, self.window) {
             let bytes = all.get(range.clone()).unwrap_or_default();
             let Some((rest, _)) = split_window(bytes, window) else {
@@ -298,8 +298,7 @@ impl Decoder {
             range.end = range.start + rest.len();
         }
         let has_key = self.key.read(all, key, &self.columns, builders)?;
-        let has_value =
-            self.value.read(all, record.value.map(|s| s.start as usize..s.end as usize), &self.columns, builders)?;
+        let has_value = self.value.read(all, record.value.map(Slice::range), &self.columns, builders)?;
         if self.table && !(if self.keys_from_value { has_value } else { has_key }) {
             return Err(Fault::new(Part::Record, "it has no key, which a table's record must have".into()));
         }

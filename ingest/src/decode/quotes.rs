@@ -16,32 +16,25 @@ pub(super) const ROOM: usize = BLOCK;
 /// quote need not be the start or end of a string; or when it stands at the end of `all`, with less than [`ROOM`] behind it.
 #[inline(always)]
 pub(super) fn find(all: &[u8], start: usize, end: usize, expected: usize, places: &mut [u16]) -> Option<bool> {
-    let (mut count, mut odd, mut high) = (0, 0, 0);
-    for at in (start..end).step_by(BLOCK) {
-        let block = all.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>)?;
-        let there = u64::MAX >> (BLOCK - (end - at).min(BLOCK));
-        let mut quotes = 0;
+    let look = |block: &[u8; BLOCK]| {
+        let mut all = Masks { quotes: 0, odd: 0, high: 0 };
         for (i, bytes) in block.as_chunks().0.iter().enumerate() {
             let masks = Masks::of(bytes);
-            quotes |= u64::from(masks.quotes) << (16 * i);
-            odd |= u64::from(masks.odd) << (16 * i) & there;
-            high |= u64::from(masks.high) << (16 * i) & there;
+            all.quotes |= masks.quotes << (16 * i);
+            all.odd |= masks.odd << (16 * i);
+            all.high |= masks.high << (16 * i);
         }
-        quotes &= there;
-        let found = quotes.count_ones() as usize;
+        all
+    };
+    let write = |mut quotes: u64, base: u16, places: &mut [u16; BLOCK]| {
         // Eight in one go, although there may be fewer: how many there are cannot be foreseen.
-        for eight in places.get_mut(count..)?.as_chunks_mut::<8>().0.iter_mut().take(found.div_ceil(8)) {
-            for place in eight {
-                *place = ((at - start) as u16).wrapping_add(quotes.trailing_zeros() as u16);
-                quotes &= quotes.wrapping_sub(1);
-            }
+        let eights = quotes.count_ones().div_ceil(8) as usize;
+        for place in places.as_chunks_mut::<8>().0.iter_mut().take(eights).flatten() {
+            *place = base.wrapping_add(quotes.trailing_zeros() as u16);
+            quotes &= quotes.wrapping_sub(1);
         }
-        count += found;
-        if count > expected {
-            return None;
-        }
-    }
-    (count == expected && odd == 0).then_some(high != 0)
+    };
+    find_by(all, start, end, expected, places, look, write)
 }
 
 /// [`find`] with the instructions of AVX-512 that write down which bits of 64 are set.
@@ -52,40 +45,63 @@ pub(super) fn find(all: &[u8], start: usize, end: usize, expected: usize, places
 pub(super) fn find_avx512(all: &[u8], start: usize, end: usize, expected: usize, places: &mut [u16]) -> Option<bool> {
     use std::arch::x86_64::{
         _mm512_add_epi16, _mm512_castsi512_si256, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_cvtepu8_epi16,
-        _mm512_loadu_epi8, _mm512_maskz_compress_epi8, _mm512_movepi8_mask, _mm512_set1_epi8, _mm512_set1_epi16,
-        _mm512_storeu_epi16,
+        _mm512_extracti64x4_epi64, _mm512_loadu_epi8, _mm512_maskz_compress_epi8, _mm512_movepi8_mask,
+        _mm512_set1_epi8, _mm512_set1_epi16, _mm512_storeu_epi16,
     };
-    const WITHIN: [i8; BLOCK] = {
+    const WITHIN: [u8; BLOCK] = {
         let mut within = [0; BLOCK];
         let mut i = 0;
         while i < BLOCK {
-            within[i] = i as i8;
+            within[i] = i as u8;
             i += 1;
         }
         within
     };
     // SAFETY: it reads 64 bytes, which are there.
-    let load = |bytes: &[i8; BLOCK]| unsafe { _mm512_loadu_epi8(bytes.as_ptr()) };
+    let load = |bytes: &[u8; BLOCK]| unsafe { _mm512_loadu_epi8(bytes.as_ptr().cast()) };
     let within = load(&WITHIN);
+    let look = |block: &[u8; BLOCK]| {
+        let bytes = load(block);
+        Masks {
+            quotes: _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(b'"' as i8)),
+            odd: _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(b'\\' as i8))
+                | _mm512_cmplt_epu8_mask(bytes, _mm512_set1_epi8(b' ' as i8)),
+            high: _mm512_movepi8_mask(bytes),
+        }
+    };
+    let write = |quotes: u64, base: u16, places: &mut [u16; BLOCK]| {
+        let found = _mm512_maskz_compress_epi8(quotes, within);
+        let base = _mm512_set1_epi16(base as i16);
+        let halves = [_mm512_castsi512_si256(found), _mm512_extracti64x4_epi64::<1>(found)];
+        for (half, places) in halves.into_iter().zip(places.as_chunks_mut::<32>().0) {
+            let half = _mm512_add_epi16(_mm512_cvtepu8_epi16(half), base);
+            // SAFETY: it writes 32 places of 16 bits, which are there.
+            unsafe { _mm512_storeu_epi16(places.as_mut_ptr().cast(), half) };
+        }
+    };
+    find_by(all, start, end, expected, places, look, write)
+}
+
+/// [`find`] by what looks at a block, and what writes down the places of its quotes from a base on.
+#[inline(always)]
+fn find_by(
+    all: &[u8],
+    start: usize,
+    end: usize,
+    expected: usize,
+    places: &mut [u16],
+    look: impl Fn(&[u8; BLOCK]) -> Masks,
+    write: impl Fn(u64, u16, &mut [u16; BLOCK]),
+) -> Option<bool> {
     let (mut count, mut odd, mut high) = (0, 0, 0);
     for at in (start..end).step_by(BLOCK) {
-        let block = all.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>)?;
+        let masks = look(all.get(at..).and_then(<[u8]>::first_chunk)?);
         let there = u64::MAX >> (BLOCK - (end - at).min(BLOCK));
-        // SAFETY: it reads 64 bytes, which are there.
-        let bytes = unsafe { _mm512_loadu_epi8(block.as_ptr().cast()) };
-        let quotes = there & _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(b'"' as i8));
-        odd |= there & _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(b'\\' as i8));
-        odd |= there & _mm512_cmplt_epu8_mask(bytes, _mm512_set1_epi8(b' ' as i8));
-        high |= there & _mm512_movepi8_mask(bytes);
-        let found = _mm512_castsi512_si256(_mm512_maskz_compress_epi8(quotes, within));
-        let found = _mm512_add_epi16(_mm512_cvtepu8_epi16(found), _mm512_set1_epi16((at - start) as i16));
-        let out: &mut [u16; BLOCK / 2] = places.get_mut(count..)?.first_chunk_mut()?;
-        // SAFETY: it writes 32 places of 16 bits, which are there.
-        unsafe { _mm512_storeu_epi16(out.as_mut_ptr().cast(), found) };
-        let quotes = quotes.count_ones() as usize;
-        // Those beyond were not written.
-        odd |= u64::from(quotes > BLOCK / 2);
-        count += quotes;
+        odd |= masks.odd & there;
+        high |= masks.high & there;
+        let quotes = masks.quotes & there;
+        write(quotes, (at - start) as u16, places.get_mut(count..)?.first_chunk_mut()?);
+        count += quotes.count_ones() as usize;
         if count > expected {
             return None;
         }
@@ -93,22 +109,23 @@ pub(super) fn find_avx512(all: &[u8], start: usize, end: usize, expected: usize,
     (count == expected && odd == 0).then_some(high != 0)
 }
 
-/// One bit for each of 16 bytes.
+/// One bit for each of some bytes, 64 at most.
 pub(super) struct Masks {
-    pub(super) quotes: u32,
+    pub(super) quotes: u64,
     /// Backslashes and control characters.
-    pub(super) odd: u32,
+    pub(super) odd: u64,
     /// Above 127.
-    pub(super) high: u32,
+    pub(super) high: u64,
 }
 
 impl Masks {
+    /// Of 16 bytes.
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code, reason = "sixteen bytes at once make strings three times as fast to pass")]
     #[inline(always)]
     pub(super) fn of(chunk: &[u8; 16]) -> Masks {
         use std::arch::x86_64::{
-            _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
+            __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
         };
         let word = u128::from_le_bytes(*chunk);
         // SAFETY: these need SSE2, which every x86-64 processor has; no memory is touched through pointers.
@@ -118,22 +135,20 @@ impl Masks {
             let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
             let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
             let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-            Masks {
-                quotes: _mm_movemask_epi8(quotes) as u32,
-                odd: _mm_movemask_epi8(_mm_or_si128(backslash, control)) as u32,
-                high: _mm_movemask_epi8(bytes) as u32,
-            }
+            let bits = |bytes: __m128i| u64::from(_mm_movemask_epi8(bytes) as u32);
+            Masks { quotes: bits(quotes), odd: bits(_mm_or_si128(backslash, control)), high: bits(bytes) }
         }
     }
 
+    /// Of 16 bytes.
     #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     pub(super) fn of(chunk: &[u8; 16]) -> Masks {
         let mut masks = Masks { quotes: 0, odd: 0, high: 0 };
         for (i, &byte) in chunk.iter().enumerate() {
-            masks.quotes |= u32::from(byte == b'"') << i;
-            masks.odd |= u32::from(byte < 0x20 || byte == b'\\') << i;
-            masks.high |= u32::from(byte > 127) << i;
+            masks.quotes |= u64::from(byte == b'"') << i;
+            masks.odd |= u64::from(byte < 0x20 || byte == b'\\') << i;
+            masks.high |= u64::from(byte > 127) << i;
         }
         masks
     }
@@ -181,9 +196,7 @@ mod tests {
                 let find = |all: &[u8], start, end, expected, places: &mut [u16]| unsafe {
                     find_avx512(all, start, end, expected, places)
                 };
-                // It may give up where there are very many.
-                let found = run(find, &all, end, expected);
-                prop_assert!(found == right || found.is_none() && text.contains(&"\"".repeat(25)));
+                prop_assert_eq!(run(find, &all, end, expected), right);
             }
         }
     }

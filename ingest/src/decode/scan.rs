@@ -72,7 +72,7 @@ pub(super) struct Scan<'a> {
     end: usize,
     at: usize,
     /// Not zero when a byte above 127 was passed, in the text or a little behind it.
-    high: u32,
+    high: u64,
     depth: u16,
 }
 
@@ -265,7 +265,7 @@ impl<'a> Scan<'a> {
         }
         while at < self.end {
             let byte = self.all[at];
-            self.high |= u32::from(byte & 0x80);
+            self.high |= u64::from(byte & 0x80);
             if byte < 0x20 || byte == b'"' || byte == b'\\' {
                 break;
             }

@@ -128,7 +128,7 @@ impl Skim {
         let Some(last) = self.pieces.last() else {
             return (0, true);
         };
-        let row = last.quote + 1;
+        let row = last.row();
         let (mut tried, mut count) = (0, 0);
         for (text, start) in texts.zip(&mut self.starts).take(self.reach) {
             if text.end + ROOM > all.len() {
@@ -166,7 +166,7 @@ impl Skim {
         let Some((last, pieces)) = self.pieces.split_last() else {
             return 0;
         };
-        let row = last.quote + 1;
+        let row = last.row();
         let starts = &self.starts[..count];
         let mut ends = [0; MOST];
         let mut differ = [0; MOST];
@@ -203,7 +203,7 @@ impl Skim {
     #[inline(always)]
     pub(super) fn values(&self, value: usize, count: usize) -> Values<'_> {
         let piece = &self.pieces[value];
-        let row = self.pieces.last().map_or(1, |last| last.quote + 1);
+        let row = self.pieces.last().map_or(1, Piece::row);
         let starts = &self.starts[..count];
         if piece.text {
             Values::Texts { starts, places: &self.places[piece.quote - 1..], row }
@@ -266,6 +266,11 @@ impl Piece {
             piece.mask[i / 8] |= 0xff << (8 * (i % 8));
         }
         piece
+    }
+
+    /// Of the last one: how many places an object has, those of its quotes and its length.
+    fn row(&self) -> usize {
+        self.quote + 1
     }
 
     /// Not zero when other bytes are at this place.

@@ -115,7 +115,7 @@ mod tests {
     fn read(layout: Layout, line: &str) -> Result<Parts, String> {
         let mut bytes = b"before".to_vec();
         let record = layout.read(line.as_bytes(), &mut bytes, 5, 0)?;
-        let part = |s: Option<Slice>| s.map(|s| bytes[s.start as usize..s.end as usize].to_vec());
+        let part = |s: Option<Slice>| s.map(|s| bytes[s.range()].to_vec());
         Ok((part(record.key), part(record.value), record.time))
     }
 

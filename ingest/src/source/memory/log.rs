@@ -150,7 +150,7 @@ impl Segment {
     }
 
     fn slice(&self, slice: Slice) -> &[u8] {
-        self.bytes.get(slice.start as usize..slice.end as usize).unwrap_or_default()
+        self.bytes.get(slice.range()).unwrap_or_default()
     }
 
     fn push<'a>(
