@@ -5,12 +5,14 @@
 //! offset is the byte where its line starts. A line is a record's value; then records have no key and one time, see
 //! [`crate::decode::DecodeOptions`] for taking both from the value. Or it is a [whole record](super::lines).
 
+use super::line_ends;
 use super::lines::Layout;
 use super::{Limit, Position, Share, Source, SourceError};
 use crate::record::{Record, RecordBatch, Slice};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a chunk, where nobody says otherwise.
@@ -18,6 +20,9 @@ pub const CHUNK: u64 = 1 << 20;
 
 /// More than this cannot be one batch, whose slices are 32 bits and whose text columns hold 2 GB.
 const MAX_LINE: usize = 2 << 30;
+
+/// Bytes of a piece.
+const PIECE: u64 = 128 << 10;
 
 /// Bytes of a line of the processor's cache.
 const CACHE_LINE: u64 = 64;
@@ -30,6 +35,8 @@ pub struct FileSource {
     length: u64,
     /// Bytes of a chunk.
     chunk: u64,
+    /// Bytes that are read at once: they are still in the processor's cache when its lines are looked for.
+    piece: u64,
     share: Share,
     /// The next chunk, one of this worker's.
     next: u64,
@@ -60,8 +67,8 @@ impl FileSource {
         let next = share.worker as u64;
         let (path, length) = (path.to_owned(), metadata.len());
         let (chunk, from, partition, layout) = (chunk.max(1), 0, 0, None);
-        let last = Bytes::new();
-        Ok(FileSource { path, file, length, chunk, share, next, from, time: time_ms, partition, layout, last })
+        let (piece, last) = (PIECE, Bytes::new());
+        Ok(FileSource { path, file, length, chunk, piece, share, next, from, time: time_ms, partition, layout, last })
     }
 
     /// The same as another partition of its topic than 0.
@@ -82,90 +89,102 @@ impl FileSource {
     fn read(&mut self, chunk: u64) -> Result<RecordBatch, SourceError> {
         let start = chunk * self.chunk;
         let end = (start + self.chunk).min(self.length);
-        self.last.truncate(0);
-        let mut bytes = Vec::from(std::mem::take(&mut self.last));
+        // Its memory is set to something once, and read into then.
+        let mut bytes = std::mem::take(&mut self.last).try_into_mut().unwrap_or_default();
         bytes.reserve((end - start) as usize + 8192);
         // One byte more in front tells whether the chunk starts with a line, and some more bring both ends of the copy to the
         // same place within a cache line: then the kernel copies five times as fast.
         let before = start.saturating_sub(1);
         let origin = before - (before.wrapping_sub(bytes.as_ptr().addr() as u64) % CACHE_LINE).min(before);
         self.file.seek(SeekFrom::Start(origin)).map_err(|e| self.error(e))?;
-        self.append(&mut bytes, end - origin)?;
-        // It may have become shorter.
-        let end = end.min(origin + bytes.len() as u64);
 
-        let mut line = match start {
-            0 => Some(0),
-            _ => {
-                let before = ((before - origin) as usize).min(bytes.len());
-                memchr::memchr(b'\n', &bytes[before..]).map(|at| before + at + 1)
+        let (mut records, mut parts) = (Vec::with_capacity((end - start) as usize / 128), Vec::new());
+        // Where the next line starts, as far as that is known.
+        let mut line = (start == 0).then_some(0);
+        let (mut filled, mut searched) = (0, (before - origin) as usize);
+        // Piece by piece: what was just read is near.
+        loop {
+            let count = (end - origin - filled as u64).min(self.piece);
+            if self.append(&mut bytes, &mut filled, count)? == 0 {
+                break;
             }
-        };
-        let mut records = Vec::with_capacity(bytes.len() / 128);
-        // Keys and values, where a line is more than a value.
-        let mut parts = Vec::new();
-        while let Some(at) = line.filter(|at| origin + (*at as u64) < end) {
-            let line_end = self.line_end(&mut bytes, at, origin)?;
-            match self.layout {
-                None => self.push(&mut records, &bytes, at..line_end, origin),
-                Some(layout) => {
-                    let offset = origin + at as u64;
-                    let line = bytes[at..line_end].trim_ascii();
-                    if !line.is_empty() && offset >= self.from {
-                        let record =
-                            layout.read(line, &mut parts, self.time, i64::try_from(offset).unwrap_or(i64::MAX));
-                        let error = |cause| SourceError::Record { path: self.path.clone(), offset, cause };
-                        records.push(record.map_err(error)?);
-                    }
+            // A piece may end in front of the first line.
+            for line_end in line_ends::find(&bytes[..filled], searched.min(filled)) {
+                if let Some(at) = line {
+                    self.push(&mut records, &mut parts, &bytes, at..line_end, origin)?;
                 }
+                line = Some(line_end + 1);
             }
-            line = (line_end < bytes.len()).then_some(line_end + 1);
+            searched = searched.max(filled);
         }
-        self.last = bytes.into();
-        let bytes = if self.layout.is_some() { parts.into() } else { self.last.clone() };
+        // The file may have become shorter.
+        let end = end.min(origin + filled as u64);
+        if let Some(at) = line.filter(|at| origin + (*at as u64) < end) {
+            let line_end = self.line_end(&mut bytes, &mut filled, at, origin)?;
+            self.push(&mut records, &mut parts, &bytes, at..line_end, origin)?;
+        }
+        self.last = bytes.freeze();
+        let bytes = if self.layout.is_some() { parts.into() } else { self.last.slice(..filled) };
         Ok(RecordBatch { partition: self.partition, sequence: chunk, bytes, records, headers: Vec::new() })
     }
 
-    /// Where the line ends that starts at `at`; reads on when that is behind the chunk.
-    fn line_end(&mut self, bytes: &mut Vec<u8>, at: usize, origin: u64) -> Result<usize, SourceError> {
-        let mut searched = at;
+    /// Where the line ends that starts at `at`, and does not end in what has been read.
+    fn line_end(&self, bytes: &mut BytesMut, filled: &mut usize, at: usize, origin: u64) -> Result<usize, SourceError> {
         let mut more = 4096;
         loop {
-            if let Some(end) = memchr::memchr(b'\n', &bytes[searched..]) {
-                return Ok(searched + end);
-            }
-            searched = bytes.len();
+            let searched = *filled;
             if searched - at > MAX_LINE {
                 return Err(SourceError::Line { path: self.path.clone(), offset: origin + at as u64 });
             }
             let left = self.length.saturating_sub(origin + searched as u64);
-            if left == 0 || self.append(bytes, left.min(more))? == 0 {
-                return Ok(bytes.len());
+            if self.append(bytes, filled, left.min(more))? == 0 {
+                return Ok(*filled);
+            }
+            if let Some(end) = memchr::memchr(b'\n', &bytes[searched..*filled]) {
+                return Ok(searched + end);
             }
             more *= 2;
         }
     }
 
-    /// Reads on from where the file stands.
-    fn append(&mut self, bytes: &mut Vec<u8>, count: u64) -> Result<usize, SourceError> {
-        (&self.file).take(count).read_to_end(bytes).map_err(|e| self.error(e))
+    /// Reads on from where the file stands, behind the bytes that are filled: how many, none at the file's end.
+    fn append(&self, bytes: &mut BytesMut, filled: &mut usize, count: u64) -> Result<usize, SourceError> {
+        let to = *filled + count as usize;
+        if bytes.len() < to {
+            bytes.resize(to, 0);
+        }
+        let read = loop {
+            match (&self.file).read(&mut bytes[*filled..to]) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read.map_err(|e| self.error(e))?,
+            }
+        };
+        *filled += read;
+        Ok(read)
     }
 
-    fn push(&self, records: &mut Vec<Record>, bytes: &[u8], line: std::ops::Range<usize>, origin: u64) {
+    /// Appends a line's record, if it is one. `parts`: keys and values, where a line is more than a value.
+    fn push(
+        &self,
+        records: &mut Vec<Record>,
+        parts: &mut Vec<u8>,
+        bytes: &[u8],
+        line: Range<usize>,
+        origin: u64,
+    ) -> Result<(), SourceError> {
         let offset = origin + line.start as u64;
         let text = bytes[line.clone()].trim_ascii_end();
         if text.is_empty() || offset < self.from {
-            return;
+            return Ok(());
         }
-        let (Ok(start), Ok(end)) = (u32::try_from(line.start), u32::try_from(line.start + text.len())) else {
-            return;
-        };
-        records.push(Record {
-            key: None,
-            value: Some(Slice { start, end }),
-            time: self.time,
-            offset: i64::try_from(offset).unwrap_or(i64::MAX),
-        });
+        let at = i64::try_from(offset).unwrap_or(i64::MAX);
+        if let Some(layout) = self.layout {
+            let error = |cause| SourceError::Record { path: self.path.clone(), offset, cause };
+            records.push(layout.read(text.trim_ascii_start(), parts, self.time, at).map_err(error)?);
+        } else if let (Ok(start), Ok(end)) = (u32::try_from(line.start), u32::try_from(line.start + text.len())) {
+            records.push(Record { key: None, value: Some(Slice { start, end }), time: self.time, offset: at });
+        }
+        Ok(())
     }
 
     fn error(&self, cause: std::io::Error) -> SourceError {
@@ -230,10 +249,12 @@ mod tests {
         fn workers_share_the_lines_of_a_file(
             lines in prop::collection::vec("[a-z]{0,40}\r?", 0..40),
             last in any::<bool>(),
-            chunk in 1_u64..50,
+            chunk in 1_u64..200,
+            piece in 1_u64..90,
             workers in 1_usize..4,
             skip in 0_usize..10,
         ) {
+            let open = |path: &Path, share, chunk| FileSource { piece, ..open(path, share, chunk) };
             let text = lines.join("\n") + if last { "\n" } else { "" };
             let mut offset = 0;
             let mut expected = Vec::new();
@@ -279,6 +300,18 @@ mod tests {
         std::fs::write(&path, format!("a\n{long}\nb")).unwrap();
         let lines: Vec<usize> = rest(&mut open(&path, Share::ALL, CHUNK)).into_iter().map(|r| r.2.len()).collect();
         assert_eq!(lines, [1, 5 << 20, 1]);
+    }
+
+    #[test]
+    fn a_file_may_become_shorter() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "first\nsecond\nthird\nfourth\n").unwrap();
+        for (kept, expected) in [(26, 4), (20, 4), (19, 3), (13, 2), (12, 2), (5, 1), (0, 0)] {
+            let mut source = open(&path, Share::ALL, 7);
+            File::options().write(true).open(&path).unwrap().set_len(kept).unwrap();
+            assert_eq!(rest(&mut source).len(), expected, "{kept}");
+        }
     }
 
     #[test]

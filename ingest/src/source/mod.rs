@@ -7,6 +7,7 @@
 pub mod datagen;
 pub mod file;
 pub mod kafka;
+mod line_ends;
 pub mod lines;
 pub mod memory;
 pub mod partitions;
