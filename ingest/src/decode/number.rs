@@ -65,6 +65,22 @@ pub(super) fn short_number(all: &[u8], from: usize, to: usize) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// A whole number as JSON has it, of at most 16 digits and without a sign, is at `all[from..to]`. False as well when it stands
+/// too near the end of `all`.
+#[inline(always)]
+pub(super) fn is_short_whole(all: &[u8], from: usize, to: usize) -> bool {
+    let are_digits = |from: usize, count: usize| {
+        let word = all.get(from..).and_then(<[u8]>::first_chunk).map(|word| u64::from_le_bytes(*word));
+        word.is_some_and(|word| above_nine(digits(word) << (8 * (8 - count))) == 0)
+    };
+    let fit = match to.wrapping_sub(from) {
+        count @ 1..=8 => are_digits(from, count),
+        count @ 9..=16 => are_digits(from, count - 8) && are_digits(to - 8, 8),
+        _ => false,
+    };
+    fit && (all[from] != b'0' || to == from + 1)
+}
+
 /// Eight bytes less `'0'`: what each digit stands for.
 #[inline(always)]
 pub(super) fn digits(word: u64) -> u64 {
@@ -257,7 +273,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn short_numbers_are_those_read_digit_by_digit(text in "[-+]?[0-9]{0,17}|-?[0-9]{0,8}[ -~]?[0-9]{0,8}", behind in "[ -~]{0,9}") {
+        fn short_numbers_are_those_read_digit_by_digit(text in "[-+]?[0-9]{0,17}|0?[1-9]|-?[0-9]{0,8}[ -~]?[0-9]{0,8}", behind in "[ -~]{0,9}") {
             let all = format!("x{text}{behind}");
             let (from, to) = (1, 1 + text.len());
             let short = short_number(all.as_bytes(), from, to);
@@ -266,6 +282,12 @@ mod tests {
             if (1..=16).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && behind.len() >= 7 {
                 prop_assert_eq!(short, Some(integer_bits(text.as_bytes())));
             }
+            let is_whole = (1..=16).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_digit())
+                && (text == "0" || !text.starts_with('0'));
+            let whole = is_short_whole(all.as_bytes(), from, to);
+            prop_assert!(whole == is_whole || is_whole && behind.len() < 7, "{:?}", text);
+            prop_assert!(!is_short_whole(all.as_bytes(), usize::MAX - 3, to) && !is_short_whole(all.as_bytes(), to + 1, to));
         }
     }
 

@@ -73,7 +73,8 @@ pub(super) fn find_avx512(all: &[u8], start: usize, end: usize, expected: usize,
         let found = _mm512_maskz_compress_epi8(quotes, within);
         let base = _mm512_set1_epi16(base as i16);
         let halves = [_mm512_castsi512_si256(found), _mm512_extracti64x4_epi64::<1>(found)];
-        for (half, places) in halves.into_iter().zip(places.as_chunks_mut::<32>().0) {
+        let used = if quotes.count_ones() > 32 { 2 } else { 1 };
+        for (half, places) in halves.into_iter().zip(places.as_chunks_mut::<32>().0).take(used) {
             let half = _mm512_add_epi16(_mm512_cvtepu8_epi16(half), base);
             // SAFETY: it writes 32 places of 16 bits, which are there.
             unsafe { _mm512_storeu_epi16(places.as_mut_ptr().cast(), half) };

@@ -2,8 +2,9 @@
 //!
 //! An object of a known layout whose values are of known kinds is told by its quotes: their places say where each value
 //! lies, so that the bytes between values are compared, and columns are built, for one value of many objects after the
-//! other, in loops that have nothing to decide. Only values that are no strings are passed byte by byte.
+//! other, in loops that have nothing to decide. Only values that are no strings are passed one by one.
 
+use super::number::is_short_whole;
 use super::quotes::{self, MAX_TEXT, ROOM};
 use super::scan::{Kind, Scan, Token};
 use std::ops::Range;
@@ -169,34 +170,38 @@ impl Skim {
         let row = last.row();
         let starts = &self.starts[..count];
         let mut ends = [0; MOST];
-        let mut differ = [0; MOST];
+        let mut differ = [[0; PIECE / 8]; MOST];
         ends[..count].copy_from_slice(starts);
         for (piece, tokens) in pieces.iter().zip(self.tokens.as_chunks_mut::<MOST>().0) {
             let quotes = self.places.iter().skip(piece.quote).step_by(row);
             let objects = starts.iter().zip(quotes).zip(&mut ends).zip(&mut differ);
             if piece.text {
                 for (((start, quote), end), differ) in objects {
-                    *differ |= piece.differ(all, *end);
+                    piece.compare(all, *end, differ);
                     *end = start + usize::from(*quote);
                 }
                 continue;
             }
             for ((((start, quote), end), differ), token) in objects.zip(tokens) {
-                *differ |= piece.differ(all, *end);
+                piece.compare(all, *end, differ);
                 // Where something differs, a place may lie before the object's start.
-                let mut scan = Scan::new(all, end.wrapping_add(piece.length), all.len());
+                let from = end.wrapping_add(piece.length);
                 *end = (start + usize::from(*quote)).wrapping_sub(piece.ahead);
-                match scan.value() {
+                if is_short_whole(all, from, *end) {
+                    *token = Token::new(Kind::Integer, from, *end);
+                    continue;
+                }
+                match Scan::new(all, from, all.len()).value() {
                     Ok(found) if found.end() == *end => *token = found,
-                    _ => *differ = 1,
+                    _ => differ[0] = 1,
                 }
             }
         }
         for (((start, places), end), differ) in starts.iter().zip(self.places.chunks(row)).zip(&ends).zip(&mut differ) {
-            *differ |= last.differ(all, *end)
-                | u64::from(end.wrapping_add(last.length) != start + usize::from(places[last.quote]));
+            last.compare(all, *end, differ);
+            differ[0] |= u64::from(end.wrapping_add(last.length) != start + usize::from(places[last.quote]));
         }
-        differ[..count].iter().position(|d| *d != 0).unwrap_or(count)
+        differ[..count].iter().position(|differ| *differ != [0; PIECE / 8]).unwrap_or(count)
     }
 
     /// A value of the objects that were read last, for each of the first `count` of them.
@@ -273,13 +278,16 @@ impl Piece {
         self.quote + 1
     }
 
-    /// Not zero when other bytes are at this place.
+    /// Sets bits when other bytes are at this place.
     #[inline(always)]
-    fn differ(&self, all: &[u8], at: usize) -> u64 {
+    fn compare(&self, all: &[u8], at: usize, differ: &mut [u64; PIECE / 8]) {
         let Some(bytes) = all.get(at..).and_then(<[u8]>::first_chunk::<PIECE>) else {
-            return 1;
+            differ[0] = 1;
+            return;
         };
         let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
-        words.zip(&self.bytes).zip(&self.mask).fold(0, |differ, ((word, bytes), mask)| differ | (word ^ bytes) & mask)
+        for (differ, ((word, bytes), mask)) in differ.iter_mut().zip(words.zip(&self.bytes).zip(&self.mask)) {
+            *differ |= (word ^ bytes) & mask;
+        }
     }
 }
