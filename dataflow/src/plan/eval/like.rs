@@ -68,9 +68,13 @@ impl Pattern {
             BooleanBuffer::collect_bool(texts.len(), |i| texts.is_valid(i) && matches(texts.value(i)))
         };
         match &self.0 {
-            // Where no text has a line's end, the two `%` are any text.
-            Kind::Contains(finder) if str::from_utf8(used_text(texts)).is_ok_and(is_one_line) => {
-                rows(&|text| finder.find(text.as_bytes()).is_some())
+            // Where no text has a line's end, the two `%` are any text. (Of an empty needle there would be too many.)
+            Kind::Contains(finder) if !finder.needle().is_empty() && is_one_line(used_text(texts)) => {
+                let found = containing(finder, texts.value_offsets(), texts.value_data());
+                match texts.nulls() {
+                    Some(nulls) => &found & nulls.inner(),
+                    None => found,
+                }
             }
             _ => rows(&|text| self.matches(text)),
         }
@@ -81,13 +85,14 @@ impl Pattern {
     pub fn matches(&self, text: &str) -> bool {
         match &self.0 {
             Kind::Exact(pattern) => text == pattern,
-            Kind::Prefix(prefix) => text.strip_prefix(prefix.as_str()).is_some_and(is_one_line),
-            Kind::Suffix(suffix) => text.strip_suffix(suffix.as_str()).is_some_and(is_one_line),
+            Kind::Prefix(prefix) => text.strip_prefix(prefix.as_str()).is_some_and(|rest| is_one_line(rest.as_bytes())),
+            Kind::Suffix(suffix) => text.strip_suffix(suffix.as_str()).is_some_and(|rest| is_one_line(rest.as_bytes())),
             Kind::Contains(finder) => match finder.find(text.as_bytes()) {
                 None => false,
                 Some(at) => {
                     // A later place would have the line ends between both to cross.
                     let rest = at + finder.needle().len();
+                    let text = text.as_bytes();
                     is_one_line(&text[..at]) && is_one_line(&text[rest..])
                         || (!is_one_line(text) && contains_anywhere(finder, text))
                 }
@@ -98,11 +103,25 @@ impl Pattern {
 }
 
 /// `%needle%` when the text has more than one line: some occurrence has no line's end before or after it.
-fn contains_anywhere(finder: &memchr::memmem::Finder<'_>, text: &str) -> bool {
+fn contains_anywhere(finder: &memchr::memmem::Finder<'_>, text: &[u8]) -> bool {
     let needle = finder.needle();
     (0..=text.len().saturating_sub(needle.len()))
-        .filter(|&at| text.as_bytes()[at..].starts_with(needle) && text.is_char_boundary(at))
+        .filter(|&at| text[at..].starts_with(needle))
         .any(|at| is_one_line(&text[..at]) && is_one_line(&text[at + needle.len()..]))
+}
+
+/// Which of the texts between these ends have the needle in them, which is not empty: searched for in all of them at once.
+fn containing(finder: &memchr::memmem::Finder<'_>, ends: &[i32], all: &[u8]) -> BooleanBuffer {
+    let mut found = vec![false; ends.len() - 1];
+    let (mut row, mut at, last) = (0, ends[0] as usize, ends[ends.len() - 1] as usize);
+    while let Some(hit) = all.get(at..last).and_then(|rest| finder.find(rest)) {
+        let hit = at + hit..at + hit + finder.needle().len();
+        row += ends[row + 1..].iter().take_while(|end| **end as usize <= hit.start).count();
+        // One that reaches into the next text leaves no room for another in this one.
+        at = ends[row + 1] as usize;
+        found[row] = hit.end <= at;
+    }
+    found.into()
 }
 
 /// What Java's `.` does not match.
@@ -110,9 +129,11 @@ fn is_line_end(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
+/// There is no line's end in it, and it is whole characters.
 #[inline]
-fn is_one_line(text: &str) -> bool {
-    memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() && (text.is_ascii() || !text.contains(is_line_end))
+fn is_one_line(text: &[u8]) -> bool {
+    memchr::memchr2(b'\n', b'\r', text).is_none()
+        && (text.is_ascii() || str::from_utf8(text).is_ok_and(|text| !text.contains(is_line_end)))
 }
 
 /// Matches part by part; at a mismatch the last `%` takes one more character. That is enough, for a `%` that stands
@@ -153,6 +174,7 @@ fn general(parts: &[Part], text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_buffer::NullBuffer;
     use proptest::prelude::*;
 
     /// The pattern as a regular expression, as ksqlDB does it.
@@ -175,11 +197,18 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3000))]
         #[test]
-        fn like_is_the_regular_expression(pattern in "[ab%_\n!]{0,6}", text in "[abé\n\u{2028}]{0,7}", escape in prop::option::of(Just('!'))) {
+        fn like_is_the_regular_expression(pattern in "[abé%_\n!]{0,6}", text in "[abé\n\u{2028}]{0,7}", escape in prop::option::of(Just('!'))) {
             let (compiled, expected) = (Pattern::new(&pattern, escape), twin(&pattern, escape, &text));
             prop_assert_eq!(compiled.matches(&text), expected, "{:?} LIKE {:?}", text, pattern);
-            let column = StringArray::from(vec![Some("a"), Some(&text), None]).slice(1, 2);
-            prop_assert_eq!(compiled.matching(&column).iter().collect::<Vec<_>>(), [expected, false]);
+            // The texts' bytes stand together: a match of all of them need not be one of a text.
+            let [head, tail] = [0, 1].map(|half| text.chars().skip(half * 3).take(3).collect::<String>());
+            let texts = ["a", &text, &text, &head, "", &tail, &text];
+            let nulls = NullBuffer::from(vec![true, true, false, true, true, true, true]);
+            let all = StringArray::from(texts.to_vec());
+            let column = StringArray::new(all.offsets().clone(), all.values().clone(), Some(nulls)).slice(1, 6);
+            let expected: Vec<bool> =
+                (1..7).map(|row| row != 2 && twin(&pattern, escape, texts[row])).collect();
+            prop_assert_eq!(compiled.matching(&column).iter().collect::<Vec<_>>(), expected);
         }
     }
 }
