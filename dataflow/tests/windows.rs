@@ -201,8 +201,11 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// Times that run on, with disorder, silences and now and then a very late or very early one.
 fn records() -> impl Strategy<Value = Vec<Record>> {
-    let record = (prop::option::weighted(0.95, 0i32..4), 0i64..6, -30i64..30, prop::bool::weighted(0.05), -5i64..5);
-    prop::collection::vec(record, 0..120).prop_map(|raw| {
+    let record = || (prop::option::weighted(0.95, 0i32..4), 0i64..6, -30i64..30, prop::bool::weighted(0.05), -5i64..5);
+    // Now and then more than are grouped together.
+    let few_or_many =
+        prop_oneof![9 => prop::collection::vec(record(), 0..120), 1 => prop::collection::vec(record(), 250..700)];
+    few_or_many.prop_map(|raw| {
         let mut now = 0;
         raw.into_iter()
             .map(|(key, step, jitter, leap, value)| {

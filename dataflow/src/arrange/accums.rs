@@ -75,6 +75,17 @@ impl Accums {
         self.push_numbers(accum.rows, accum.time, accum.parts);
     }
 
+    /// Appends one so many times.
+    #[inline]
+    pub fn extend(&mut self, accum: &Accum, count: usize) {
+        if count > 0 && (accum.parts.is_some() || !self.parts.is_empty()) {
+            self.parts.resize(self.len(), None);
+            self.parts.resize(self.len() + count, accum.parts.clone());
+        }
+        self.rows.extend(accum.rows, count);
+        self.times.extend(accum.time, count);
+    }
+
     /// Appends one of another list, which is left without its parts.
     #[inline]
     pub fn push_taken(&mut self, from: &mut Accums, at: usize) {
@@ -124,11 +135,23 @@ impl Accums {
         Accum { rows: self.rows.get(at), time: self.times.get(at), parts }
     }
 
-    /// Adds a row of this time to one. Returns its parts, to which the row's arguments are to be added.
+    /// Adds a row of this time to one, but not to its parts.
     #[inline]
-    pub fn add_row(&mut self, at: usize, time: i64) -> Option<&mut [Part]> {
+    pub fn add_row(&mut self, at: usize, time: i64) {
         self.rows.increment(at);
         self.times.raise(at, time);
+    }
+
+    /// Adds rows of these times, each to the one at its place.
+    #[inline]
+    pub fn add_rows(&mut self, at: &[usize], times: &[i64]) {
+        self.rows.increment_each(at);
+        self.times.raise_each(at, times);
+    }
+
+    /// The parts of one, to which a row's arguments are to be added.
+    #[inline]
+    pub fn parts_mut(&mut self, at: usize) -> Option<&mut [Part]> {
         self.parts.get_mut(at).and_then(Option::as_deref_mut)
     }
 
@@ -182,6 +205,14 @@ mod tests {
                 assert_eq!((sum, other.get(0)), (expected.clone(), expected));
             }
         }
+        let mut many = Accums::default();
+        all.iter().zip([2, 1, 0, 2]).for_each(|(accum, count)| many.extend(accum, count));
+        let expected = [&all[0], &all[0], &all[1], &all[3], &all[3]];
+        assert!((0..many.len()).map(|i| many.get(i)).eq(expected.into_iter().cloned()));
+        many.add_rows(&[1, 3, 1], &[9, 3, 8]);
+        many.add_row(2, 6);
+        assert_eq!((0..5).map(|i| many.parts(i).0).collect::<Vec<_>>(), [2, 4, 4, 3, 2]);
+        assert_eq!(many.times().iter().collect::<Vec<_>>(), [7, 9, 6, 7, 7]);
         let mut taken = Accums::default();
         taken.push_taken(&mut list, 1);
         assert_eq!(taken.get(0), parted);

@@ -102,6 +102,20 @@ impl Places {
         self.len += 1;
     }
 
+    /// Appends a place so many times.
+    #[inline]
+    pub fn extend(&mut self, place: Place, count: usize) {
+        let Some(more) = count.checked_sub(1) else { return };
+        self.push(place);
+        if !self.at.is_empty() {
+            self.at.extend(place.at, more);
+        }
+        if !self.marks.is_empty() {
+            self.marks.resize(self.len + more, place.mark);
+        }
+        self.len += more;
+    }
+
     fn interleave(&mut self, lists: &[&Places], indices: &[(usize, usize)]) {
         let all_have_starts = lists.iter().all(|list| list.is_empty() || !list.at.is_empty());
         let some_have_starts = lists.iter().any(|list| !list.at.is_empty()) || !self.at.is_empty();
@@ -434,7 +448,12 @@ mod tests {
             let back = all.in_order(&back);
             prop_assert_eq!(back.len(), places.len());
             prop_assert!((0..places.len()).rev().map(|at| back.get(at)).eq(places.iter().copied()));
-            prop_assert_eq!((0..places.len()).map(|at| all.get(at)).collect::<Vec<_>>(), places);
+            prop_assert_eq!((0..places.len()).map(|at| all.get(at)).collect::<Vec<_>>(), places.clone());
+            let counts = |place: &Place| place.at.rem_euclid(3) as usize;
+            let mut many = Places::default();
+            places.iter().for_each(|place| many.extend(*place, counts(place)));
+            let expected: Vec<Place> = places.iter().flat_map(|place| vec![*place; counts(place)]).collect();
+            prop_assert_eq!((0..many.len()).map(|at| many.get(at)).collect::<Vec<_>>(), expected);
         }
     }
 }

@@ -74,27 +74,48 @@ impl Narrow {
         self.long.push(number);
     }
 
+    /// Appends a number so many times.
+    #[inline]
+    pub fn extend(&mut self, number: i64, count: usize) {
+        let Some(more) = count.checked_sub(1) else { return };
+        self.push(number);
+        match self.short.last() {
+            Some(&short) => self.short.resize(self.short.len() + more, short),
+            None => self.long.resize(self.long.len() + more, number),
+        }
+    }
+
     /// Adds one to a number.
     #[inline]
     pub fn increment(&mut self, at: usize) {
-        match self.short.get_mut(at) {
-            Some(short) if *short < LEAST - 1 => *short += 1,
-            _ => self.set(at, self.get(at).wrapping_add(1)),
+        if !increment(&mut self.short, at) {
+            self.set(at, self.get(at).wrapping_add(1));
         }
+    }
+
+    /// Adds one to the number at each of these places.
+    #[inline]
+    pub fn increment_each(&mut self, at: &[usize]) {
+        let short = self.short.as_mut_slice();
+        let done = at.iter().take_while(|at| increment(short, **at)).count();
+        at[done..].iter().for_each(|at| self.increment(*at));
     }
 
     /// Puts a greater number in a place.
     #[inline]
     pub fn raise(&mut self, at: usize, number: i64) {
-        let near = self.base.and_then(|base| u32::try_from(number.checked_sub(base)?).ok());
-        if let (Some(short), Some(near)) = (self.short.get_mut(at), near.filter(|&near| near != LEAST)) {
-            // One more, so that what stands for the least is the least.
-            if near + 1 > short.wrapping_add(1) {
-                *short = near;
-            }
-        } else if number > self.get(at) {
+        if !self.base.is_some_and(|base| raise(&mut self.short, base, at, number)) && number > self.get(at) {
             self.set(at, number);
         }
+    }
+
+    /// Puts in each of these places the number for it, where that is greater.
+    #[inline]
+    pub fn raise_each(&mut self, at: &[usize], numbers: &[i64]) {
+        let both = || at.iter().zip(numbers);
+        let (short, base) = (self.short.as_mut_slice(), self.base);
+        let done = base.map_or(0, |base| both().take_while(|(at, n)| raise(short, base, **at, **n)).count());
+        both().skip(done).for_each(|(at, number)| self.raise(*at, *number));
     }
 
     /// Puts another number in a place.
@@ -190,6 +211,34 @@ impl Narrow {
     }
 }
 
+/// Adds one to a number. False: it would not stay short, and nothing was done.
+#[inline]
+fn increment(short: &mut [u32], at: usize) -> bool {
+    match short.get_mut(at) {
+        Some(short) if *short < LEAST - 1 => {
+            *short += 1;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Puts a number in a place, unless it is less than what is there. False: it is not short, and nothing was done.
+#[inline]
+fn raise(short: &mut [u32], base: i64, at: usize, number: i64) -> bool {
+    let near = number.wrapping_sub(base) as u64;
+    match short.get_mut(at) {
+        Some(short) if number >= base && near < LEAST.into() => {
+            // One more, so that what stands for the least is the least.
+            if near as u32 + 1 > short.wrapping_add(1) {
+                *short = near as u32;
+            }
+            true
+        }
+        _ => false,
+    }
+}
+
 /// What is at these places of a list, nothing of an empty one. Column by column the processor waits for many of them at once.
 pub fn in_order<T: Copy>(list: &[T], order: &[u32]) -> Vec<T> {
     if list.is_empty() { Vec::new() } else { order.iter().map(|at| list[*at as usize]).collect() }
@@ -223,7 +272,14 @@ mod tests {
                     narrow.set(at, other);
                     let more = numbers.first().copied().unwrap_or(0);
                     numbers[at] = numbers[at].max(more);
-                    narrow.raise(at, more);
+                    match other % 3 {
+                        0 => narrow.raise(at, more),
+                        _ => narrow.raise_each(&[0, at], &[i64::MIN, more]),
+                    }
+                    if other % 3 == 0 {
+                        numbers[at] = numbers[at].wrapping_add(2);
+                        narrow.increment_each(&[at, at]);
+                    }
                     if other % 2 == 0 {
                         numbers[at] = numbers[at].wrapping_add(1);
                         narrow.increment(at);
@@ -231,6 +287,10 @@ mod tests {
                 }
             }
             prop_assert_eq!(narrow.iter().collect::<Vec<_>>(), numbers.clone());
+            let mut many = Narrow::default();
+            let counts = |number: &i64| number.rem_euclid(3) as usize;
+            numbers.iter().for_each(|number| many.extend(*number, counts(number)));
+            prop_assert!(many.iter().eq(numbers.iter().flat_map(|number| vec![*number; counts(number)])));
             let order: Vec<u32> = (0..u32::try_from(numbers.len()).unwrap()).rev().step_by(2).collect();
             prop_assert!(narrow.in_order(&order).iter().eq(numbers.into_iter().rev().step_by(2)));
         }

@@ -1,23 +1,25 @@
 //! Rows to partial accumulators: what is sent to other workers is what a batch adds to each group, not its rows.
 //!
-//! Two operators. *Prepare* evaluates group keys and arguments on the whole batch. *Combine* judges each row against
-//! the stream time of its partition, finds its window, and adds it to its group's entry among this epoch's; at the end of
-//! the epoch the entries go out, a [`Parcel`] for each worker. The entry is looked for in a small direct-mapped cache
-//! ([`Cache`]), and is a new one where the cache has forgotten it: who keeps the group puts entries in order and adds them
-//! up anyway. Where a partition's batches are dealt out to several
+//! Two operators. *Prepare* evaluates group keys and arguments on the whole batch. *Combine* judges the rows against the
+//! stream time of their partition, finds their windows ([`streaks`](super::streaks)), and adds each to its group's entry
+//! among this epoch's, some hundred together; at the end of the epoch the entries go out, a [`Parcel`] for each worker. The
+//! entry is looked for in a small direct-mapped cache ([`Cache`]), and is a new one where the cache has forgotten it: who
+//! keeps the group puts entries in order and adds them up anyway. Where a partition's batches are dealt out to several
 //! workers, prepare tells all of them the greatest time of its batch, and combine waits until it knows the times of all
 //! earlier batches: a row is late or not whatever worker sees it.
 
 use super::parcels::{Entries, Parcel};
 use super::port::Flow;
+use super::streaks::{Judge, Streak};
 use super::turns::{self, Summary, Turn, Turns};
 use super::windows::Hops;
 use super::{SharedReports, steps};
+use crate::arrange::narrow::in_order;
 use crate::arrange::{Accum, Groups, Part, Place, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
 use crate::row::packed;
-use crate::row::packer::{Basis, Packer};
+use crate::row::packer::{Apart, Basis, Packer};
 use crate::row::{Batch, Origin};
 use crate::safepoint;
 use crate::time::WindowSpec;
@@ -25,6 +27,7 @@ use arrow_array::ArrayRef;
 use arrow_buffer::ScalarBuffer;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Scope;
@@ -51,19 +54,24 @@ pub struct Grouping {
     pub window: Option<Windowing>,
 }
 
+/// The least and the greatest of no times.
+const NEVER: (i64, i64) = (i64::MAX, i64::MIN);
+
 /// A batch with its group keys and arguments evaluated.
 struct Prepared {
-    times: ScalarBuffer<i64>,
     offsets: ScalarBuffer<i64>,
     origin: Origin,
     keys: Packer,
-    /// Of the key of each row, for the cache.
-    hashes: Vec<u64>,
     /// Arguments of each call that has parts (all but counts of rows).
     args: Vec<Option<(ArrayRef, crate::row::SqlType)>>,
     /// Rows whose key has no null; `None`: all.
     rows: Option<Vec<u32>>,
-    max_time: i64,
+    /// The time of each of these.
+    times: ScalarBuffer<i64>,
+    /// The least and the greatest of the times.
+    span: (i64, i64),
+    /// Of the key of each, for the cache.
+    hashes: Vec<u64>,
 }
 
 impl Prepared {
@@ -78,22 +86,29 @@ impl Prepared {
             .filter(|c| c.function != AggregateFunction::CountRows)
             .map(|c| c.args.first().map(|a| (a.eval(&input, errors), a.ty().clone())))
             .collect();
-        let n = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        let rows = keys.nullable().then(|| (0..n).filter(|&r| !keys.any_null(r as usize)).collect::<Vec<u32>>());
-        let max_time = match &rows {
-            None => batch.times.iter().copied().max(),
-            Some(rows) => rows.iter().map(|&r| batch.times[r as usize]).max(),
-        };
-        let max_time = max_time.unwrap_or(i64::MIN);
-        let hashes = keys.hashes(batch.len());
-        let (times, offsets) = (batch.times.clone(), batch.offsets.clone());
-        Prepared { times, offsets, origin: batch.origin, keys, hashes, args, rows, max_time }
+        let rows = keys.rows_without_null();
+        let (mut times, mut hashes) = (batch.times.clone(), keys.hashes(batch.len()));
+        if let Some(rows) = &rows {
+            (times, hashes) = (in_order(&times, rows).into(), in_order(&hashes, rows));
+        }
+        let span = times.iter().fold(NEVER, |(least, most), time| (least.min(*time), most.max(*time)));
+        let (offsets, origin) = (batch.offsets.clone(), batch.origin);
+        Prepared { offsets, origin, keys, args, rows, times, span, hashes }
     }
 
-    /// The rows whose key has no null.
-    fn rows(&self) -> impl Iterator<Item = usize> {
-        let n = self.rows.as_ref().map_or(self.times.len(), Vec::len);
-        (0..n).map(|i| self.rows.as_ref().map_or(i, |rows| rows[i] as usize))
+    /// A row of the batch by its number among those whose key has no null.
+    #[inline]
+    fn row(&self, at: usize) -> usize {
+        self.rows.as_ref().map_or(at, |rows| rows[at] as usize)
+    }
+
+    /// Adds the arguments of a row whose key has no null to an entry's parts, if it has some.
+    #[inline]
+    fn add_args(&self, at: usize, calls: &[AggregateCall], parts: Option<&mut [Part]>) {
+        if let Some(parts) = parts {
+            let row = self.row(at);
+            add_args(parts, calls, &self.args, row, 1, self.place(row));
+        }
     }
 
     /// A row's place in the order of the input.
@@ -109,23 +124,23 @@ impl turns::Prepared for Prepared {
     }
 
     fn max_time(&self) -> i64 {
-        self.max_time
+        self.span.1
     }
 }
 
-/// Bits of a slot's number.
-const SLOT_BITS: u32 = 12;
+/// Of a cache: a power of two.
+const SLOTS: usize = 1 << 12;
 
 /// Where the entry of a group that was seen lately is. A slot forgets its group when another one needs it: small enough
 /// to stay in the processor's cache, which is worth more than to find every group again.
-#[derive(Default)]
 struct Cache {
-    /// Empty before the first use.
-    slots: Vec<Slot>,
+    slots: Box<[Slot; SLOTS]>,
     /// Those that know an entry.
     taken: Vec<u32>,
     /// The epoch whose entries it knows.
     epoch: u64,
+    /// The last streak's number.
+    streak: u32,
     /// What its hashes stand for, where they alone tell groups apart.
     basis: Option<Basis>,
 }
@@ -135,44 +150,70 @@ struct Slot {
     hash: u64,
     /// The entry's number, from 1; 0 is none.
     entry: u32,
-    /// [`Near::number`] of the row that was there last.
-    near: u32,
+    /// [`Streak::number`] of the row that was there last.
+    streak: u32,
 }
 
 impl Cache {
-    /// The entry of a place in a group whose rows have this hash. `same_place`: whether an entry is of the place, which is
-    /// asked where another was there last. `same_group`: whether it is of the group.
+    fn new() -> Self {
+        let (slots, taken) = (Box::new([Slot::default(); SLOTS]), Vec::new());
+        Cache { slots, taken, epoch: 0, streak: 0, basis: None }
+    }
+
+    /// The slot for this hash.
     #[inline]
-    fn get(
-        &mut self,
-        hash: u64,
-        near: u32,
-        same_place: impl FnOnce(usize) -> bool,
-        same_group: impl FnOnce(usize) -> bool,
-    ) -> Option<usize> {
-        let slot = &mut self.slots[(hash >> (64 - SLOT_BITS)) as usize];
-        if slot.hash != hash {
-            return None;
-        }
-        let entry = (slot.entry as usize).checked_sub(1)?;
-        if slot.near != near {
-            if !same_place(entry) {
-                return None;
-            }
-            slot.near = near;
-        }
+    fn at(hash: u64) -> usize {
+        (hash >> (u64::BITS - SLOTS.ilog2())) as usize
+    }
+
+    /// The entry of a group whose rows have this hash, where all are in one place. `same_group`: whether an entry is of it.
+    #[inline]
+    fn get(&self, hash: u64, same_group: impl FnOnce(usize) -> bool) -> Option<usize> {
+        let slot = &self.slots[Self::at(hash)];
+        let entry = (slot.entry as usize).checked_sub(1).filter(|_| slot.hash == hash)?;
         same_group(entry).then_some(entry)
     }
 
+    /// The entries of some rows of a streak, by their numbers among those whose key has no null; new ones where it knows none.
+    fn entries(
+        &mut self,
+        rows: Range<usize>,
+        streak: &Streak,
+        prepared: &Prepared,
+        groups: &mut Entries,
+        numbered: &mut Groups,
+        found: &mut [usize],
+    ) {
+        if streak.number < self.streak {
+            self.forget();
+        }
+        self.streak = streak.number;
+        // Asked once: most keys are told so.
+        let told_by_hash = matches!(prepared.keys.apart(), Some(Apart::Words(_)));
+        for ((at, hash), found) in rows.clone().zip(&prepared.hashes[rows]).zip(found) {
+            let hash = hash ^ streak.hash;
+            let slot = self.slots[Self::at(hash)];
+            let entry = slot.entry.wrapping_sub(1) as usize;
+            let is_known = slot.entry > 0
+                && slot.hash == hash
+                && (slot.streak == streak.number || groups.place(entry) == streak.place)
+                && (told_by_hash || groups.is_of(entry, numbered, &prepared.keys, prepared.row(at)));
+            *found = if is_known { entry } else { groups.push(numbered, &prepared.keys, prepared.row(at)) };
+            if !is_known || slot.streak != streak.number {
+                self.set(hash, *found);
+            }
+        }
+    }
+
+    /// From now on rows that have this hash are of this entry.
     #[inline]
-    fn set(&mut self, hash: u64, near: u32, entry: usize) {
-        let at = hash >> (64 - SLOT_BITS);
-        let slot = &mut self.slots[at as usize];
+    fn set(&mut self, hash: u64, entry: usize) {
+        let slot = &mut self.slots[Self::at(hash)];
         if slot.entry == 0 {
-            self.taken.push(at as u32);
+            self.taken.push(Self::at(hash) as u32);
         }
         // An entry beyond 32 bits is never found again.
-        *slot = Slot { hash, entry: u32::try_from(entry + 1).unwrap_or(0), near };
+        *slot = Slot { hash, entry: u32::try_from(entry + 1).unwrap_or(0), streak: self.streak };
     }
 
     fn forget(&mut self) {
@@ -181,7 +222,6 @@ impl Cache {
 
     /// Is asked for rows of these keys, and knows entries of this epoch from now on.
     fn turn_to(&mut self, epoch: u64, keys: &Packer) {
-        self.slots.resize(1 << SLOT_BITS, Slot::default());
         if epoch != self.epoch || self.basis.as_ref() != keys.basis() {
             self.forget();
             self.epoch = epoch;
@@ -190,44 +230,21 @@ impl Cache {
     }
 }
 
-/// The place of the row before, which is nearly always the next one's too.
-struct Near {
-    place: Place,
-    /// The end of the first window that takes it: later than what has closed.
-    end: i64,
-    hash: u64,
-    /// Another one than that of the place before.
-    number: u32,
-}
-
-impl Near {
-    fn of(hops: &Hops, place: Place, number: u32) -> Self {
-        // Where some windows do not take it, the next row is judged again.
-        let end = if place.mark == 0 { hops.first_start(place.at).saturating_add(hops.size) } else { i64::MIN };
-        let hash = (place.at as u64 ^ u64::from(place.mark).rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        Near { place, end, hash: hash ^ hash >> 32, number }
-    }
-
-    #[inline]
-    fn holds(&self, time: i64, close: i64, pane: i64) -> bool {
-        time >= self.place.at && time - self.place.at < pane && close < self.end
-    }
-}
+/// So many rows are looked up together, and then added together.
+const BLOCK: usize = 256;
 
 /// The combiner's state, apart from timely.
 struct Combiner {
     grouping: Grouping,
-    hops: Option<Hops>,
+    judge: Judge,
     groups: SharedGroups,
     empty: Accum,
     turns: Turns<Prepared>,
     /// Groups by epoch.
     epochs: BTreeMap<u64, (Capability<u64>, Entries)>,
     cache: Cache,
-    near: Option<Near>,
     /// How many entries went out last.
     room: usize,
-    late: u64,
 }
 
 /// Partial accumulators of a stream's groups, exchanged later by [`Parcel::target`]. `split`: the input's partitions are
@@ -242,18 +259,16 @@ pub fn render<'scope>(
 ) -> Flow<'scope, Parcel> {
     let mine = grouping.clone();
     let prepared = turns::prepare(stream, view, reports, move |batch, errors| Prepared::new(&mine, batch, errors));
-    let hops = grouping.window.and_then(|w| Hops::new(w.spec));
+    let (hops, grace) = grouping.window.map_or((None, 0), |w| (Hops::new(w.spec), w.grace.0));
     let mut combiner = Combiner {
         empty: Accum::empty(&grouping.calls),
         grouping,
-        hops,
+        judge: Judge::new(hops, grace),
         groups: Rc::clone(groups),
         turns: Turns::default(),
         epochs: BTreeMap::new(),
-        cache: Cache::default(),
-        near: None,
+        cache: Cache::new(),
         room: 0,
-        late: 0,
     };
     let (view, reports) = (view.to_owned(), reports.clone());
     let ordered = split && combiner.grouping.window.is_some();
@@ -284,7 +299,7 @@ pub fn render<'scope>(
                     combiner.add(turn, &mut send);
                 }
                 combiner.flush(batch_frontier.frontier().first().copied(), &mut send);
-                let late = std::mem::take(&mut combiner.late);
+                let late = std::mem::take(&mut combiner.judge.late);
                 if late > 0 {
                     *reports.borrow_mut().late.entry(view.clone()).or_default() += late;
                 }
@@ -306,10 +321,7 @@ impl Combiner {
                 let parcels = self.sessions(*capability.time(), &batch, before, gap, grace);
                 send(&capability, parcels);
             }
-            window => {
-                let grace = window.map_or(0, |(_, grace)| grace);
-                self.groups(capability, &batch, before, grace, send);
-            }
+            _ => self.groups(capability, &batch, before, send),
         }
     }
 
@@ -318,52 +330,30 @@ impl Combiner {
         capability: Capability<u64>,
         prepared: &Prepared,
         before: i64,
-        grace: i64,
         send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>),
     ) {
         let epoch = *capability.time();
         let room = self.room;
         let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Entries::new(epoch, room)));
-        groups.stream_time = groups.stream_time.max(Some(prepared.max_time));
+        groups.stream_time = groups.stream_time.max(Some(prepared.span.1));
         self.cache.turn_to(epoch, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
         numbered.turn_to(&prepared.keys, epoch);
-        let mut stream_time = before;
-        for row in prepared.rows() {
-            let time = prepared.times[row];
-            let mut hash = prepared.hashes[row];
-            let mut place = Place::default();
-            let mut number = 0;
-            if let Some(hops) = &self.hops {
-                stream_time = stream_time.max(time);
-                let close = stream_time.saturating_sub(grace);
-                if !self.near.as_ref().is_some_and(|near| near.holds(time, close, hops.pane)) {
-                    let Some(place) = hops.place(time, close) else {
-                        self.late += 1;
-                        continue;
-                    };
-                    let number = self.near.as_ref().map_or(0, |near| near.number.wrapping_add(1));
-                    if number == 0 {
-                        // Numbers begin anew.
-                        self.cache.forget();
+        let mut found = [0; BLOCK];
+        let (mut next, mut stream_time) = (0, before);
+        while let Some(streak) = self.judge.next(&prepared.times, prepared.span, next, &mut stream_time) {
+            next = streak.rows.end;
+            for from in streak.rows.clone().step_by(BLOCK) {
+                let rows = from..next.min(from + BLOCK);
+                let found = &mut found[..rows.len()];
+                self.cache.entries(rows.clone(), &streak, prepared, groups, numbered, found);
+                groups.fill(streak.place, &self.empty);
+                groups.accums.add_rows(found, &prepared.times[rows.clone()]);
+                if self.empty.parts.is_some() {
+                    for (at, entry) in rows.zip(&*found) {
+                        prepared.add_args(at, &self.grouping.calls, groups.accums.parts_mut(*entry));
                     }
-                    self.near = Some(Near::of(hops, place, number));
                 }
-                if let Some(near) = &self.near {
-                    hash ^= near.hash;
-                    place = near.place;
-                    number = near.number;
-                }
-            }
-            let same_place = |entry| groups.place(entry) == place;
-            let same_group = |entry| groups.is_of(entry, numbered, &prepared.keys, row);
-            let entry = self.cache.get(hash, number, same_place, same_group).unwrap_or_else(|| {
-                let entry = groups.push(numbered, &prepared.keys, row, place, self.empty.clone());
-                self.cache.set(hash, number, entry);
-                entry
-            });
-            if let Some(parts) = groups.accums.add_row(entry, time) {
-                add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
             }
         }
         groups.number(numbered, &prepared.keys);
@@ -400,34 +390,33 @@ impl Combiner {
     fn sessions(&mut self, epoch: u64, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
         let mut groups = Entries::new(epoch, self.room);
-        groups.stream_time = Some(prepared.max_time);
+        groups.stream_time = Some(prepared.span.1);
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
         numbered.turn_to(&prepared.keys, epoch);
         let mut stream_time = before;
-        for row in prepared.rows() {
-            let time = prepared.times[row];
+        for (at, (&time, &hash)) in prepared.times.iter().zip(&prepared.hashes).enumerate() {
+            let row = prepared.row(at);
             stream_time = stream_time.max(time);
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;
-            let hash = prepared.hashes[row];
             let same_group = |entry| groups.is_of(entry, numbered, &prepared.keys, row);
-            let found = self.cache.get(hash, 0, |_| true, same_group).filter(|&i| {
+            let found = self.cache.get(hash, same_group).filter(|&i| {
                 let ((start, close), end) = (groups.sessions[i], groups.accums.times().get(i));
                 safe && close == i64::MIN && time.saturating_add(gap) >= start && time.saturating_sub(gap) <= end
             });
             let entry = found.unwrap_or_else(|| {
-                let entry = groups.push(numbered, &prepared.keys, row, Place::default(), self.empty.clone());
+                let entry = groups.push(numbered, &prepared.keys, row);
+                groups.fill(Place::default(), &self.empty);
                 groups.sessions.push((time, if safe { i64::MIN } else { close }));
-                self.cache.set(hash, 0, entry);
+                self.cache.set(hash, entry);
                 entry
             });
             let session = &mut groups.sessions[entry];
             session.0 = session.0.min(time);
-            if let Some(parts) = groups.accums.add_row(entry, time) {
-                add_args(parts, &self.grouping.calls, &prepared.args, row, 1, prepared.place(row));
-            }
+            groups.accums.add_row(entry, time);
+            prepared.add_args(at, &self.grouping.calls, groups.accums.parts_mut(entry));
         }
         groups.number(numbered, &prepared.keys);
         self.cache.forget();

@@ -34,6 +34,7 @@ pub mod parcels;
 pub mod port;
 pub mod sessions;
 pub mod steps;
+mod streaks;
 pub mod table_changes;
 pub mod tables;
 pub mod turns;

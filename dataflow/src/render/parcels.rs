@@ -171,8 +171,8 @@ impl Entries {
         keys.matches(row, key)
     }
 
-    /// A new entry for this place in a row's group.
-    pub(super) fn push(&mut self, groups: &mut Groups, keys: &Packer, row: usize, place: Place, accum: Accum) -> usize {
+    /// A new entry for a row's group, which has to be [filled](Entries::fill).
+    pub(super) fn push(&mut self, groups: &mut Groups, keys: &Packer, row: usize) -> usize {
         let entry = self.numbers.len();
         self.numbers.push(PENDING);
         if groups.peers() > 1 {
@@ -191,9 +191,15 @@ impl Entries {
         } else {
             self.push_key(groups, keys, row, entry);
         }
-        self.places.push(place);
-        self.accums.push(accum);
         entry
+    }
+
+    /// The new entries are of this place and hold this.
+    #[inline]
+    pub(super) fn fill(&mut self, place: Place, accum: &Accum) {
+        let new = self.numbers.len() - self.places.len();
+        self.places.extend(place, new);
+        self.accums.extend(accum, new);
     }
 
     fn ask(&mut self, groups: &mut Groups, keys: &Packer) {
@@ -254,6 +260,7 @@ impl Entries {
 
     /// A parcel for each worker, once all entries have [numbers](Entries::number).
     pub(super) fn parcels(self, groups: &mut Groups, order: (u32, u64)) -> Vec<Parcel> {
+        debug_assert_eq!(self.numbers.len(), self.places.len(), "entries are filled");
         let Entries { owners, numbers, places, mut accums, sessions, stream_time, .. } = self;
         let stream_time = stream_time.unwrap_or(i64::MIN);
         if groups.peers() == 1 {
@@ -342,7 +349,8 @@ mod tests {
                         let mut entries = Entries::new(epoch, 0);
                         groups.turn_to(&keys, epoch);
                         for row in 0..packed.len() {
-                            entries.push(groups, &keys, row, Place::default(), Accum::empty(&[]));
+                            entries.push(groups, &keys, row);
+                            entries.fill(Place::default(), &Accum::empty(&[]));
                             let by_hash = matches!(keys.apart(), Some(Apart::Words(_)));
                             for entry in (0..=row).filter(|_| !by_hash) {
                                 prop_assert_eq!(entries.is_of(entry, groups, &keys, row), packed[entry] == packed[row]);

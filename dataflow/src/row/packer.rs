@@ -419,9 +419,11 @@ impl Packer {
         self.columns.iter().all(|c| c.is_null(row))
     }
 
-    /// Some row has a null.
-    pub fn nullable(&self) -> bool {
-        self.nullable
+    /// The rows without a null; `None`: all.
+    pub fn rows_without_null(&self) -> Option<Vec<u32>> {
+        let of_columns = self.columns.iter().map(|c| c.nulls.as_ref());
+        let nulls = of_columns.fold(None, |all: Option<NullBuffer>, nulls| NullBuffer::union(all.as_ref(), nulls))?;
+        Some(nulls.valid_indices().map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect())
     }
 
     /// True when any column is null in this row.
@@ -478,6 +480,8 @@ mod tests {
                 key.push(0);
                 prop_assert!(!packer.matches(a, &key));
                 prop_assert_eq!(packer.any_null(a), left.contains(&Value::Null));
+                let whole = packer.rows_without_null();
+                prop_assert_eq!(whole.is_none_or(|rows| rows.contains(&(a as u32))), !packer.any_null(a));
             }
         }
 
