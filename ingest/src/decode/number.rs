@@ -69,10 +69,7 @@ pub(super) fn short_number(all: &[u8], from: usize, to: usize) -> Option<i64> {
 /// too near the end of `all`.
 #[inline(always)]
 pub(super) fn is_short_whole(all: &[u8], from: usize, to: usize) -> bool {
-    let are_digits = |from: usize, count: usize| {
-        let word = all.get(from..).and_then(<[u8]>::first_chunk).map(|word| u64::from_le_bytes(*word));
-        word.is_some_and(|word| above_nine(digits(word) << (8 * (8 - count))) == 0)
-    };
+    let are_digits = |from, count| eight(all, from, count).is_some();
     let fit = match to.wrapping_sub(from) {
         count @ 1..=8 => are_digits(from, count),
         count @ 9..=16 => are_digits(from, count - 8) && are_digits(to - 8, 8),
@@ -93,15 +90,19 @@ pub(super) fn above_nine(digits: u64) -> u64 {
     (digits | digits.wrapping_add(0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0
 }
 
-/// The number of `count` digits from 1 to 8 at `from`, where at least 8 bytes are.
+/// What `count` digits from 1 to 8 at `from` stand for, where at least 8 bytes are: the last one in the highest byte, zeros before
+/// the first.
+#[inline(always)]
+fn eight(all: &[u8], from: usize, count: usize) -> Option<u64> {
+    let word = u64::from_le_bytes(*all.get(from..)?.first_chunk()?);
+    let digits = digits(word) << (8 * (8 - count));
+    (above_nine(digits) == 0).then_some(digits)
+}
+
+/// The number of these digits.
 #[inline(always)]
 fn eight_digits(all: &[u8], from: usize, count: usize) -> Option<i64> {
-    let word = u64::from_le_bytes(*all.get(from..)?.first_chunk()?);
-    // The last digit in the highest byte, zeros before the first.
-    let digits = digits(word) << (8 * (8 - count));
-    if above_nine(digits) != 0 {
-        return None;
-    }
+    let digits = eight(all, from, count)?;
     let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
     Some(((fours * 10_000 + (fours >> 32)) & 0xffff_ffff) as i64)

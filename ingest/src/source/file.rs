@@ -91,7 +91,7 @@ impl FileSource {
         let end = (start + self.chunk).min(self.length);
         // Its memory is set to something once, and read into then.
         let mut bytes = std::mem::take(&mut self.last).try_into_mut().unwrap_or_default();
-        bytes.reserve((end - start) as usize + 8192);
+        bytes.reserve(((end - start) as usize + 8192).saturating_sub(bytes.len()));
         // One byte more in front tells whether the chunk starts with a line, and some more bring both ends of the copy to the
         // same place within a cache line: then the kernel copies five times as fast.
         let before = start.saturating_sub(1);
