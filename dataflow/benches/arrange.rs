@@ -5,6 +5,7 @@
 use arrow_array::{ArrayRef, Int32Array, StringArray};
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use weir_dataflow::arrange::keys::by_group;
@@ -91,11 +92,16 @@ fn number(bencher: Bencher<'_, '_>, by: By) {
     bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| numbers(&mut groups, &keys));
 }
 
+/// All are of one place.
+fn all(numbers: &[u32]) -> Range<u32> {
+    0..u32::try_from(numbers.len()).unwrap_or(u32::MAX)
+}
+
 /// An epoch's end.
 #[divan::bench]
 fn put_in_order(bencher: Bencher<'_, '_>) {
     let (groups, epochs) = epochs();
-    bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| by_group(&epochs[0], groups.end()));
+    bencher.counter(ItemsCount::new(GROUPS)).bench_local(|| by_group(&epochs[0], &[all(&epochs[0])], groups.end()));
 }
 
 /// What a tier does.
@@ -104,7 +110,7 @@ fn merge_runs(bencher: Bencher<'_, '_>) {
     let (groups, epochs) = epochs();
     let run = |(epoch, numbers): (u64, &Vec<u32>)| {
         let mut run: Run<Keys> = Run::new(epoch, numbers.len(), 0);
-        for at in by_group(numbers, groups.end()) {
+        for at in by_group(numbers, &[all(numbers)], groups.end()) {
             let place = Place { at: 1_704_067_200_000, mark: 0 };
             run.push(Key { group: numbers[at as usize], place }, Accum { rows: 1, time: 7, parts: None });
         }

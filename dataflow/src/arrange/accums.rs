@@ -46,10 +46,6 @@ impl Accums {
 
     /// Appends all of another list.
     pub fn append(&mut self, mut other: Accums) {
-        if self.is_empty() {
-            *self = other;
-            return;
-        }
         if !self.parts.is_empty() || !other.parts.is_empty() {
             self.parts.resize(self.len(), None);
             self.parts.append(&mut other.parts);
@@ -69,10 +65,27 @@ impl Accums {
         Accums { rows: self.rows.in_order(order), times: self.times.in_order(order), parts }
     }
 
+    /// What those from each of these places to the next add up to. Those at these places leave their parts.
+    pub fn sums(&mut self, firsts: &[u32]) -> Accums {
+        let mut sums = self.in_order(firsts);
+        let ends = firsts.iter().skip(1).map(|end| *end as usize).chain([self.len()]);
+        for (to, (first, end)) in firsts.iter().zip(ends).enumerate() {
+            (*first as usize + 1..end).for_each(|at| sums.add_to(to, self, at));
+        }
+        sums
+    }
+
     /// Appends one.
     #[inline]
-    pub fn push(&mut self, accum: Accum) {
-        self.push_numbers(accum.rows, accum.time, accum.parts);
+    pub fn push(&mut self, Accum { rows, time, parts }: Accum) {
+        if parts.is_some() && self.parts.is_empty() {
+            self.parts.resize(self.rows.len(), None);
+        }
+        if parts.is_some() || !self.parts.is_empty() {
+            self.parts.push(parts);
+        }
+        self.rows.push(rows);
+        self.times.push(time);
     }
 
     /// Appends one so many times.
@@ -86,13 +99,6 @@ impl Accums {
         self.times.extend(accum.time, count);
     }
 
-    /// Appends one of another list, which is left without its parts.
-    #[inline]
-    pub fn push_taken(&mut self, from: &mut Accums, at: usize) {
-        let parts = from.parts.get_mut(at).and_then(Option::take);
-        self.push_numbers(from.rows.get(at), from.times.get(at), parts);
-    }
-
     /// Appends what stands at these places, each of one of the lists.
     pub fn interleave(&mut self, lists: &[&Accums], indices: &[(usize, usize)]) {
         if !self.parts.is_empty() || lists.iter().any(|list| !list.parts.is_empty()) {
@@ -103,18 +109,6 @@ impl Accums {
         self.rows.interleave(&rows, indices);
         let times: SmallVec<[&Narrow; 8]> = lists.iter().map(|list| &list.times).collect();
         self.times.interleave(&times, indices);
-    }
-
-    #[inline]
-    fn push_numbers(&mut self, rows: i64, time: i64, parts: Option<Box<[Part]>>) {
-        if parts.is_some() && self.parts.is_empty() {
-            self.parts.resize(self.rows.len(), None);
-        }
-        if parts.is_some() || !self.parts.is_empty() {
-            self.parts.push(parts);
-        }
-        self.rows.push(rows);
-        self.times.push(time);
     }
 
     /// A copy of one.
@@ -213,9 +207,17 @@ mod tests {
         many.add_row(2, 6);
         assert_eq!((0..5).map(|i| many.parts(i).0).collect::<Vec<_>>(), [2, 4, 4, 3, 2]);
         assert_eq!(many.times().iter().collect::<Vec<_>>(), [7, 9, 6, 7, 7]);
-        let mut taken = Accums::default();
-        taken.push_taken(&mut list, 1);
-        assert_eq!(taken.get(0), parted);
+        let mut many = Accums::with_room(9);
+        for at in [0, 1, 2, 3, 1, 1] {
+            let mut one = Accums::default();
+            one.push(all[at].clone());
+            many.append(one);
+        }
+        let sums = many.sums(&[0, 1, 3, 4]);
+        let twice = Accum { rows: 6, time: 5, parts: Some([Part::Whole(8)].into()) };
+        let expected = [all[0].clone(), Accum::dead(), all[3].clone(), twice];
+        assert_eq!((0..sums.len()).map(|i| sums.get(i)).collect::<Vec<_>>(), expected);
+        assert_eq!(list.take(1), parted);
         assert_eq!(list.take(1), Accum { parts: None, ..parted.clone() });
         let mut list = Accums::default();
         all.iter().cloned().for_each(|accum| list.push(accum));

@@ -180,8 +180,10 @@ impl Dictionary {
         let mut at = 0;
         for hashes in hashes.chunks(TOGETHER) {
             let found = &mut found[..hashes.len()];
+            hashes.iter().for_each(|hash| self.slots.expect(tag(*hash)));
             for (found, &hash) in found.iter_mut().zip(hashes) {
-                *found = *self.slots.first(tag(hash));
+                let [first, second] = self.slots.near(tag(hash)).map(|at| *self.slots.at(at));
+                *found = if first.tag == tag(hash) { first } else { second };
             }
             for ((found, number), &hash) in found.iter().zip(&mut numbers).zip(hashes) {
                 *number =

@@ -2,7 +2,7 @@
 //! table of a bearable size holds it knows some.
 
 use super::slots::{Slot, Slots};
-use crate::row::packer::{Basis, Short, mix_short, spread};
+use crate::row::packer::{Basis, Short, mix, mix_short};
 
 /// What tells a row apart.
 pub trait Word: Copy + Eq {
@@ -17,7 +17,7 @@ impl Word for u64 {
 
     #[inline]
     fn hash(&self) -> u64 {
-        spread(*self)
+        mix(0, *self)
     }
 }
 
@@ -47,6 +47,13 @@ struct Entry<W> {
     used: u32,
 }
 
+impl<W: Word> Entry<W> {
+    #[inline]
+    fn is(&self, word: &W) -> bool {
+        (self.word == *word) & !self.is_free()
+    }
+}
+
 impl<W: Word> Slot for Entry<W> {
     const FREE: Self = Entry { word: W::ZERO, group: 0, used: 0 };
 
@@ -69,9 +76,6 @@ fn tag(word: &impl Word) -> u32 {
 /// So many slots, of which three quarters are taken: to make it larger would take too long for those that wait.
 const MOST: usize = 1 << 22;
 
-/// Rows that are looked up together: the processor waits for the memory of all of them at once.
-const TOGETHER: usize = 256;
-
 impl<W: Word> Exact<W> {
     /// None yet, of rows of this basis, from this epoch on.
     pub fn new(basis: Basis, first: u64) -> Self {
@@ -83,26 +87,25 @@ impl<W: Word> Exact<W> {
         self.basis == *basis && epoch.saturating_sub(self.first) < u32::MAX.into()
     }
 
-    /// Appends to `out` the groups of these rows, as far as they were set, and notes that they were asked for in this epoch.
-    pub fn get(&mut self, words: &[W], epoch: u64, out: &mut Vec<Option<u32>>) {
+    /// The group of such a row, if it was set, of which is noted that it was asked for in this epoch.
+    #[inline]
+    pub fn get(&mut self, word: &W, epoch: u64) -> Option<u32> {
         let used = self.since_first(epoch);
-        let mut found = [Entry::FREE; TOGETHER];
-        for words in words.chunks(TOGETHER) {
-            for (found, word) in found.iter_mut().zip(words) {
-                *found = *self.slots.first(tag(word));
-            }
-            for (found, word) in found.iter().zip(words) {
-                let first = !found.is_free() && found.word == *word;
-                let entry = match first {
-                    true => Some(self.slots.first_mut(tag(word))),
-                    false => self.slots.find_mut(tag(word), |entry| entry.word == *word),
-                };
-                out.push(entry.map(|entry| {
-                    entry.used = used.max(entry.used);
-                    entry.group - 1
-                }));
-            }
-        }
+        // Without a branch that cannot be foreseen.
+        let near = self.slots.near(tag(word));
+        let [first, second] = near.map(|at| (self.slots.at(at).is(word), at));
+        let entry = match if second.0 { second } else { first } {
+            (true, at) => self.slots.at_mut(at),
+            (false, _) => self.slots.find_mut(tag(word), |entry| entry.word == *word)?,
+        };
+        entry.used = used.max(entry.used);
+        Some(entry.group - 1)
+    }
+
+    /// Such a row's group will be asked for: its place begins to come from memory.
+    #[inline]
+    pub fn expect(&self, word: &W) {
+        self.slots.expect(tag(word));
     }
 
     /// From now on such rows are of this group, which is asked for in this epoch. Returns the group that is not known any

@@ -6,7 +6,7 @@
 
 use super::Dictionary;
 use super::dictionary::{hash, owner};
-use super::exact::{Exact, Word};
+use super::exact::Exact;
 use super::keys::{KeyList, PackedKeys};
 use crate::row::packer::{Apart, Packer, Short};
 
@@ -29,6 +29,12 @@ enum Known {
 
 /// A group: the worker that keeps it, and the number that it has for that worker here.
 pub type Group = (u32, u32);
+
+/// The group of this [code](Groups::code), whose last bits stand for its owner.
+#[inline]
+fn of_code(code: u32, owner_bits: u32) -> Group {
+    (code & ((1 << owner_bits) - 1), code >> owner_bits)
+}
 
 /// No group of the worker that told it has this number.
 const NONE: u32 = u32::MAX;
@@ -101,20 +107,30 @@ impl Groups {
         }
     }
 
+    /// A row's group will be [asked for](Groups::known): its place begins to come from memory.
+    #[inline]
+    pub fn expect(&self, keys: &Packer, row: usize) {
+        match (&self.known, keys.apart()) {
+            (Known::Words(exact), Some(Apart::Words(words))) => exact.expect(&words[row]),
+            (Known::Shorts(exact), Some(Apart::Shorts(shorts))) => exact.expect(&shorts[row]),
+            _ => {}
+        }
+    }
+
     /// Appends the groups of some rows of the keys that it was [turned to](Groups::turn_to), in an epoch, to `out`: those that
     /// were [set](Groups::set_known).
     pub fn known(&mut self, keys: &Packer, rows: &[usize], epoch: u64, out: &mut Vec<Option<Group>>) {
-        fn get<W: Word>(exact: &mut Exact<W>, words: &[W], rows: &[usize], epoch: u64) -> Vec<Option<u32>> {
-            let (words, mut codes): (Vec<W>, _) = (rows.iter().map(|row| words[*row]).collect(), Vec::new());
-            exact.get(&words, epoch, &mut codes);
-            codes
+        let bits = self.owner_bits();
+        let mut push = |code: Option<u32>| out.push(code.map(|code| of_code(code, bits)));
+        match (&mut self.known, keys.apart()) {
+            (Known::Words(exact), Some(Apart::Words(words))) => {
+                rows.iter().for_each(|row| push(exact.get(&words[*row], epoch)));
+            }
+            (Known::Shorts(exact), Some(Apart::Shorts(shorts))) => {
+                rows.iter().for_each(|row| push(exact.get(&shorts[*row], epoch)));
+            }
+            _ => rows.iter().for_each(|_| push(None)),
         }
-        let codes = match (&mut self.known, keys.apart()) {
-            (Known::Words(exact), Some(Apart::Words(words))) => get(exact, words, rows, epoch),
-            (Known::Shorts(exact), Some(Apart::Shorts(shorts))) => get(exact, shorts, rows, epoch),
-            _ => vec![None; rows.len()],
-        };
-        out.extend(codes.into_iter().map(|code| code.map(|code| self.group(code))));
     }
 
     /// From now on rows that cannot be told from this one are of this group, which has its number in this epoch.
@@ -137,8 +153,7 @@ impl Groups {
     }
 
     fn group(&self, code: u32) -> Group {
-        let bits = self.owner_bits();
-        (code & ((1 << bits) - 1), code >> bits)
+        of_code(code, self.owner_bits())
     }
 
     fn owner_bits(&self) -> u32 {

@@ -5,6 +5,7 @@ use super::offsets::Offsets;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// A list of keys.
 pub trait KeyList {
@@ -39,6 +40,11 @@ pub trait KeyList {
     #[inline]
     fn same(a: Self::Key<'_>, b: Self::Key<'_>) -> bool {
         Self::head(a) == Self::head(b) && Self::behind_head(a, b).is_eq()
+    }
+    /// Whether the first one comes before the other.
+    #[inline]
+    fn is_less(a: Self::Key<'_>, b: Self::Key<'_>) -> bool {
+        Self::head(a).cmp(&Self::head(b)).then_with(|| Self::behind_head(a, b)).is_lt()
     }
 }
 
@@ -137,12 +143,31 @@ impl Places {
         Place { at: start, mark: self.marks.get(at).copied().unwrap_or(0) }
     }
 
+    /// In ascending order, equal ones as they stand: ranges, for mostly many that are equal stand together.
+    pub fn ascending(&self) -> Vec<Range<u32>> {
+        if self.at.is_empty() && self.marks.is_empty() {
+            return std::iter::once(0..u32::try_from(self.len).unwrap_or(u32::MAX)).collect();
+        }
+        let mut ranges: Vec<(Place, Range<u32>)> = Vec::new();
+        for (at, n) in (0..self.len).zip(0..) {
+            let place = self.get(at);
+            match ranges.last_mut() {
+                Some((last, range)) if *last == place => range.end = n + 1,
+                _ => ranges.push((place, n..n + 1)),
+            }
+        }
+        ranges.sort_by_key(|(place, _)| *place);
+        ranges.into_iter().map(|(_, range)| range).collect()
+    }
+
+    /// The least and the greatest [`Place::at`]; of none the same.
+    pub fn span(&self) -> (i64, i64) {
+        let at = || self.at.iter();
+        at().min().zip(at().max()).unwrap_or_default()
+    }
+
     /// Appends all of another list.
     pub fn append(&mut self, other: Places) {
-        if self.is_empty() {
-            *self = other;
-            return;
-        }
         let all_have_starts = self.at.len() == self.len && other.at.len() == other.len;
         let none_has = self.at.is_empty() && other.at.is_empty();
         if self.marks.is_empty() && other.marks.is_empty() && (all_have_starts || none_has) {
@@ -171,6 +196,13 @@ impl Places {
 pub struct Keys {
     groups: Vec<u32>,
     places: Places,
+}
+
+impl Keys {
+    /// Of these groups, and the place of each.
+    pub fn of(groups: Vec<u32>, places: Places) -> Self {
+        Keys { groups, places }
+    }
 }
 
 impl KeyList for Keys {
@@ -326,12 +358,13 @@ impl KeyList for PackedKeys {
     }
 }
 
-/// Numbers of groups in ascending order, by their places in the list; equal ones in the order in which they stand.
-/// All are less than `groups`.
-pub fn by_group(numbers: &[u32], groups: usize) -> Vec<u32> {
-    let n = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+/// Numbers of groups in ascending order, by where they stand in the list; equal ones in the order of `ranges`, which are all of
+/// the list. All are less than `groups`.
+pub fn by_group(numbers: &[u32], ranges: &[Range<u32>], groups: usize) -> Vec<u32> {
+    debug_assert_eq!(ranges.iter().map(ExactSizeIterator::len).sum::<usize>(), numbers.len());
+    let all = ranges.iter().cloned().flatten();
     if groups / 8 > numbers.len() {
-        let mut order: Vec<u32> = (0..n).collect();
+        let mut order: Vec<u32> = all.collect();
         order.sort_by_key(|&i| numbers[i as usize]);
         return order;
     }
@@ -344,8 +377,8 @@ pub fn by_group(numbers: &[u32], groups: usize) -> Vec<u32> {
         *next = before;
     }
     let mut order = vec![0; numbers.len()];
-    for (i, &number) in (0..n).zip(numbers) {
-        let next = &mut next[number as usize];
+    for i in all {
+        let next = &mut next[numbers[i as usize] as usize];
         order[*next as usize] = i;
         *next += 1;
     }
@@ -427,10 +460,17 @@ mod tests {
         }
 
         #[test]
-        fn numbers_are_put_in_order(numbers in prop::collection::vec(0u32..20, 0..40), more in 0usize..400) {
-            let mut expected: Vec<u32> = (0..).take(numbers.len()).collect();
-            expected.sort_by_key(|&at| numbers[at as usize]);
-            prop_assert_eq!(by_group(&numbers, 20 + more), expected);
+        fn groups_are_put_in_order_and_their_places(
+            updates in prop::collection::vec((0u32..20, 0i64..3, 0u32..2), 0..40), more in 0usize..400,
+        ) {
+            let mut places = Places::default();
+            updates.iter().for_each(|&(_, at, mark)| places.push(Place { at, mark }));
+            let groups: Vec<u32> = updates.iter().map(|(group, ..)| *group).collect();
+            let mut expected: Vec<u32> = (0..).take(updates.len()).collect();
+            expected.sort_by_key(|&at| updates[at as usize]);
+            prop_assert_eq!(by_group(&groups, &places.ascending(), 20 + more), expected);
+            let at = || updates.iter().map(|(_, at, _)| *at);
+            prop_assert_eq!(places.span(), at().min().zip(at().max()).unwrap_or_default());
         }
 
         #[test]
@@ -442,7 +482,8 @@ mod tests {
                 list
             };
             let (head, tail) = places.split_at(cut.min(places.len()));
-            let mut all = list(head);
+            let mut all = Places::with_room(places.len());
+            all.append(list(head));
             all.append(list(tail));
             let back: Vec<u32> = (0..u32::try_from(places.len()).unwrap()).rev().collect();
             let back = all.in_order(&back);

@@ -21,32 +21,17 @@ impl<K: KeyList> Run<K> {
         Run { keys: K::with_room(updates, bytes), accums: Accums::with_room(updates), epoch, epochs: Vec::new() }
     }
 
+    /// These updates of an epoch. Keys must ascend.
+    pub fn of(epoch: u64, keys: K, accums: Accums) -> Self {
+        debug_assert!((1..keys.len()).all(|at| K::is_less(keys.get(at - 1), keys.get(at))));
+        Run { keys, accums, epoch, epochs: Vec::new() }
+    }
+
     /// Adds an update of the run's epoch. Keys must ascend.
     pub fn push(&mut self, key: K::Key<'_>, accum: Accum) {
-        self.push_key(key);
-        self.accums.push(accum);
-    }
-
-    /// Moves an accumulator of another list here, as an update of the run's epoch. Keys must ascend.
-    #[inline]
-    pub fn push_taken(&mut self, key: K::Key<'_>, from: &mut Accums, at: usize) {
-        self.push_key(key);
-        self.accums.push_taken(from, at);
-    }
-
-    /// Adds an accumulator of another list to the last update's.
-    #[inline]
-    pub fn add_to_last(&mut self, from: &Accums, at: usize) {
-        self.accums.add_to(self.len() - 1, from, at);
-    }
-
-    #[inline]
-    fn push_key(&mut self, key: K::Key<'_>) {
-        debug_assert!(self.len().checked_sub(1).is_none_or(|last| {
-            let last = self.keys.get(last);
-            K::head(last).cmp(&K::head(key)).then_with(|| K::behind_head(last, key)).is_lt()
-        }));
+        debug_assert!(self.len().checked_sub(1).is_none_or(|last| K::is_less(self.keys.get(last), key)));
         self.keys.push(key);
+        self.accums.push(accum);
     }
 
     /// The number of updates.

@@ -10,7 +10,7 @@ pub trait Slot: Copy {
     fn tag(&self) -> u32;
 }
 
-/// Open addressing: each slot is the first free one from its tag's on. A quarter of them at least are free.
+/// Open addressing: each slot is the first free one of those where its tag is looked for. A quarter of them at least are free.
 pub struct Slots<S> {
     /// As many as a power of two.
     slots: Vec<S>,
@@ -28,17 +28,36 @@ impl<S: Slot> Slots<S> {
         Slots { slots: vec![S::FREE; slots], taken: 0 }
     }
 
-    /// The slot where a tag is looked for first: who looks for many lets the processor wait for all of them at once.
+    /// The number of the slot where a tag is looked for after so many others. At first at its home, which its upper bits say,
+    /// and in the neighbour, which comes from memory with that; then behind these.
     #[inline]
-    pub fn first(&self, tag: u32) -> &S {
-        &self.slots[tag as usize & (self.slots.len() - 1)]
+    fn nth(&self, tag: u32, nth: usize) -> usize {
+        let home = ((u64::from(tag) * self.slots.len() as u64) >> u32::BITS) as usize;
+        (if nth < 2 { home ^ nth } else { (home & !1) + nth }) & (self.slots.len() - 1)
+    }
+
+    /// A tag will be looked for: its home begins to come from memory. Who looks for many says so first for all of them.
+    #[inline]
+    pub fn expect(&self, tag: u32) {
+        prefetch(&self.slots[self.nth(tag, 0)]);
+    }
+
+    /// The numbers of the slots where a tag is looked for at first.
+    #[inline]
+    pub fn near(&self, tag: u32) -> [usize; 2] {
+        [self.nth(tag, 0), self.nth(tag, 1)]
+    }
+
+    /// A slot by its number.
+    #[inline]
+    pub fn at(&self, number: usize) -> &S {
+        &self.slots[number]
     }
 
     /// The same.
     #[inline]
-    pub fn first_mut(&mut self, tag: u32) -> &mut S {
-        let at = tag as usize & (self.slots.len() - 1);
-        &mut self.slots[at]
+    pub fn at_mut(&mut self, number: usize) -> &mut S {
+        &mut self.slots[number]
     }
 
     /// The slot of this tag that is the `same`.
@@ -55,9 +74,7 @@ impl<S: Slot> Slots<S> {
 
     #[inline]
     fn place(&self, tag: u32, same: impl Fn(&S) -> bool) -> Option<usize> {
-        let mask = self.slots.len() - 1;
-        let mut at = tag as usize & mask;
-        loop {
+        for at in (0..).map(|nth| self.nth(tag, nth)) {
             let slot = &self.slots[at];
             if slot.is_free() {
                 return None;
@@ -65,8 +82,8 @@ impl<S: Slot> Slots<S> {
             if same(slot) {
                 return Some(at);
             }
-            at = (at + 1) & mask;
         }
+        None
     }
 
     /// Puts in one that is not there.
@@ -85,7 +102,8 @@ impl<S: Slot> Slots<S> {
             return None;
         }
         // What stands where another belongs does not keep it from being found.
-        let first = self.first_mut(slot.tag());
+        let home = self.nth(slot.tag(), 0);
+        let first = &mut self.slots[home];
         Some(if first.is_free() { slot } else { std::mem::replace(first, slot) })
     }
 
@@ -115,14 +133,26 @@ impl<S: Slot> Slots<S> {
     }
 
     fn put(&mut self, slot: S) {
-        let mask = self.slots.len() - 1;
-        let mut at = slot.tag() as usize & mask;
-        while !self.slots[at].is_free() {
-            at = (at + 1) & mask;
+        let free = (0..).map(|nth| self.nth(slot.tag(), nth)).find(|at| self.slots[*at].is_free());
+        if let Some(at) = free {
+            self.slots[at] = slot;
+            self.taken += 1;
         }
-        self.slots[at] = slot;
-        self.taken += 1;
     }
+}
+
+/// Something will be looked at: it begins to come from memory, and nobody waits for it yet.
+#[inline]
+#[allow(unsafe_code, reason = "the processor's instruction, which only takes a hint")]
+pub fn prefetch<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor knows it, and it reads nothing that the program could see.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
 }
 
 #[cfg(test)]
@@ -182,7 +212,8 @@ mod tests {
                 let mut all: Vec<u32> = slots.iter().map(|slot| slot.key).collect();
                 all.sort_unstable();
                 prop_assert!(all.into_iter().eq(model.keys().copied()));
-                prop_assert!(model.keys().any(|key| slots.first(tag(*key)).key == *key) || model.is_empty());
+                let is_near = |key: &u32| slots.near(tag(*key)).iter().any(|at| slots.at(*at).key == *key);
+                prop_assert!(model.keys().any(is_near) || model.is_empty());
             }
         }
     }

@@ -1,12 +1,12 @@
 //! What an epoch's updates change in the rows of a table: the rows before and after, finished some thousand at a time.
 
 use super::finish::{CHUNK, Items};
-use super::keyed::Shape;
+use super::keyed::{Shape, Updates};
 use super::sessions::Touched;
 use super::table_changes::TableChanges;
 use super::windows::Hops;
 use crate::arrange::reader::Reader;
-use crate::arrange::{Accum, Dictionary, Key, Keys, Part, Place, Run};
+use crate::arrange::{Accum, Dictionary, Key, Keys, Part, Place};
 use crate::views::change::Bounds;
 use differential_dataflow::difference::Semigroup;
 
@@ -23,14 +23,6 @@ pub(super) struct Changes<'s> {
     out: Vec<TableChanges>,
 }
 
-/// An epoch's updates, added up.
-pub(super) struct Summed<'a> {
-    /// By stretch.
-    pub(super) runs: &'a [(i64, Run<Keys>)],
-    /// All keys in order, each with its run and its place there.
-    pub(super) keys: &'a [(Key, usize, usize)],
-}
-
 /// Of a window that is not there.
 const NOTHING: Accum = Accum { rows: 0, time: i64::MIN, parts: None };
 
@@ -43,42 +35,46 @@ impl<'s> Changes<'s> {
     /// Groups without windows, or with windows of one pane each.
     pub(super) fn singles(
         &mut self,
-        updates: &Summed<'_>,
+        updates: &Updates,
         reader: &mut Reader<Keys>,
         window: impl Fn(Place) -> Option<Bounds>,
     ) {
-        for (key, run, at) in updates.keys {
-            let (rows, time, parts) = updates.runs[*run].1.parts(*at);
-            let mut update = Accum { rows, time, parts: parts.map(Into::into) };
-            let mut before = reader.get(*key);
+        for at in 0..updates.len() {
+            let (key, mut update) = (updates.key(at), updates.accums.get(at));
+            let mut before = reader.get(key);
             self.add(self.groups.key(key.group), window(key.place), before.as_mut(), &mut update);
         }
     }
 
     /// Windows of several panes each.
-    pub(super) fn windows(&mut self, updates: &Summed<'_>, reader: &mut Reader<Keys>, hops: Hops) {
+    pub(super) fn windows(&mut self, updates: &Updates, reader: &mut Reader<Keys>, hops: Hops) {
         // Of each window what is added and what was there; nothing between two groups.
         let (mut all_added, mut all_old): (Vec<Accum>, Vec<Accum>) = (Vec::new(), Vec::new());
         // A group's updates whose windows share panes: readers do not go back.
-        let near = |(a, ..): &(Key, usize, usize), (b, ..): &(Key, usize, usize)| {
+        let are_near = |a: Key, b: Key| {
             a.group == b.group && hops.first_start(b.place.at) < hops.last_start(a.place.at) + hops.size
         };
-        for near in updates.keys.chunk_by(near) {
-            let (Some((Key { group, place }, ..)), Some((behind, ..))) = (near.first(), near.last()) else { continue };
-            let (first, last) = (hops.first_start(place.at), hops.last_start(behind.place.at));
+        let mut to = 0;
+        while to < updates.len() {
+            let (from, Key { group, place }) = (to, updates.key(to));
+            to += 1;
+            while to < updates.len() && are_near(updates.key(to - 1), updates.key(to)) {
+                to += 1;
+            }
+            let (first, last) = (hops.first_start(place.at), hops.last_start(updates.key(to - 1).place.at));
             let slots = usize::try_from((last - first) / hops.advance + 1).unwrap_or(0);
             if slots > all_added.len() {
                 all_added.resize(slots, NOTHING);
                 all_old.resize(slots, NOTHING);
             }
             let (added, old) = (&mut all_added[..slots], &mut all_old[..slots]);
-            for (key, run, at) in near {
-                spread(hops, key.place, updates.runs[*run].1.parts(*at), first, added);
+            for at in from..to {
+                spread(hops, updates.key(at).place, updates.accums.parts(at), first, added);
             }
             // The panes of all windows that change.
-            reader.seek(Key { group: *group, place: Place { at: first, mark: 0 } });
+            reader.seek(Key { group, place: Place { at: first, mark: 0 } });
             while let Some(key) = reader.key() {
-                if key.group != *group || key.place.at >= last + hops.size {
+                if key.group != group || key.place.at >= last + hops.size {
                     break;
                 }
                 if let Some(Accum { rows, time, parts }) = reader.accum() {
@@ -86,7 +82,7 @@ impl<'s> Changes<'s> {
                 }
                 reader.step();
             }
-            let key = self.groups.key(*group);
+            let key = self.groups.key(group);
             for (start, (add, before)) in (0..).map(|i| first + i * hops.advance).zip(added.iter_mut().zip(old)) {
                 if !is_nothing(add) {
                     let before = Some(&mut *before).filter(|before| !is_nothing(before));

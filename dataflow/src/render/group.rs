@@ -15,6 +15,7 @@ use super::turns::{self, Summary, Turn, Turns};
 use super::windows::Hops;
 use super::{SharedReports, steps};
 use crate::arrange::narrow::in_order;
+use crate::arrange::slots::prefetch;
 use crate::arrange::{Accum, Groups, Part, Place, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
@@ -188,6 +189,7 @@ impl Cache {
             self.forget();
         }
         self.streak = streak.number;
+        self.expect(&prepared.hashes[rows.clone()], streak.hash);
         // Asked once: most keys are told so.
         let told_by_hash = matches!(prepared.keys.apart(), Some(Apart::Words(_)));
         for ((at, hash), found) in rows.clone().zip(&prepared.hashes[rows]).zip(found) {
@@ -203,6 +205,12 @@ impl Cache {
                 self.set(hash, *found);
             }
         }
+    }
+
+    /// Will be asked for rows of these hashes, which have places of this hash.
+    #[inline]
+    fn expect(&self, hashes: &[u64], place: u64) {
+        hashes.iter().for_each(|hash| prefetch(&self.slots[Self::at(hash ^ place)]));
     }
 
     /// From now on rows that have this hash are of this entry.
@@ -390,6 +398,7 @@ impl Combiner {
     fn sessions(&mut self, epoch: u64, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
         let mut groups = Entries::new(epoch, self.room);
+        groups.sessions.reserve(self.room);
         groups.stream_time = Some(prepared.span.1);
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0, &prepared.keys);
@@ -398,6 +407,9 @@ impl Combiner {
         let mut stream_time = before;
         for (at, (&time, &hash)) in prepared.times.iter().zip(&prepared.hashes).enumerate() {
             let row = prepared.row(at);
+            if at % BLOCK == 0 {
+                self.cache.expect(&prepared.hashes[at..prepared.hashes.len().min(at + BLOCK)], 0);
+            }
             stream_time = stream_time.max(time);
             let close = stream_time.saturating_sub(grace).saturating_sub(gap);
             let safe = time.saturating_sub(gap) >= close;

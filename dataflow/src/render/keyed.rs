@@ -286,59 +286,37 @@ impl Kept {
         (changes, late)
     }
 
-    fn apply_groups(&mut self, epoch: u64, mut updates: Updates) -> Vec<TableChanges> {
-        let room = updates.groups.len();
-        let mut runs: Vec<(i64, Run<Keys>)> = Vec::new();
-        // Each key with its run and its place there.
-        let mut keys: Vec<(Key, usize, usize)> = Vec::with_capacity(if self.is_heard() { room } else { 0 });
-        let mut last: Option<(Key, usize)> = None;
-        for at in 0..room {
-            let key = Key { group: updates.groups[at], place: updates.places.get(at) };
-            if let Some((_, run)) = last.filter(|(last, _)| *last == key) {
-                runs[run].1.add_to_last(&updates.accums, at);
-                continue;
-            }
-            let stretch = self.stretch_of(key.place);
-            let run = runs.iter().position(|(s, _)| *s == stretch).unwrap_or_else(|| {
-                // Nearly all belong in one stretch.
-                let room = if runs.is_empty() { room } else { 0 };
-                runs.push((stretch, Run::new(epoch, room, 0)));
-                runs.len() - 1
-            });
-            if self.is_heard() {
-                keys.push((key, run, runs[run].1.len()));
-            }
-            runs[run].1.push_taken(key, &mut updates.accums, at);
-            last = Some((key, run));
-        }
+    fn apply_groups(&mut self, epoch: u64, updates: Updates) -> Vec<TableChanges> {
+        let updates = updates.added_up();
         let mut changes = Vec::new();
         if self.is_heard() {
             let groups = Rc::clone(&self.groups);
             let groups = groups.borrow();
             // A row of a table that changes its group leaves the old one before it comes to the new one.
-            let left = keys.iter().filter(|(_, run, at)| runs[*run].1.parts(*at).0 < 0);
-            let left: HashSet<&[u8]> = left.map(|(key, ..)| groups.own().key(key.group)).collect();
-            changes = self.group_changes(groups.own(), &changes::Summed { runs: &runs, keys: &keys });
+            let left = (0..updates.len()).filter(|at| updates.accums.parts(*at).0 < 0);
+            let left: HashSet<&[u8]> = left.map(|at| groups.own().key(updates.groups[at])).collect();
+            changes = self.group_changes(groups.own(), &updates);
             if !left.is_empty() {
                 let all = changes.iter().flat_map(|changes| changes.iter());
                 let (first, then): (TableChanges, TableChanges) = all.partition(|c| left.contains(c.key));
                 changes = [first, then].into_iter().filter(|changes| !changes.is_empty()).collect();
             }
         }
+        let runs = updates.runs(epoch, |at| self.stretch_of(at));
         self.store.insert(runs, epoch + 1);
         changes
     }
 
-    /// The stretch in which a group's update belongs.
-    fn stretch_of(&self, place: Place) -> i64 {
+    /// The stretch in which a group's update belongs, by its [`Place::at`].
+    fn stretch_of(&self, at: i64) -> i64 {
         match self.shape.windows {
-            Windows::Hops(_) => self.store.stretch(place.at),
+            Windows::Hops(_) => self.store.stretch(at),
             Windows::None | Windows::Sessions(_) => 0,
         }
     }
 
     /// What these updates change, before they are put in.
-    fn group_changes(&mut self, groups: &Dictionary, updates: &changes::Summed<'_>) -> Vec<TableChanges> {
+    fn group_changes(&mut self, groups: &Dictionary, updates: &Updates) -> Vec<TableChanges> {
         let mut changes = Changes::new(&self.shape, groups, self.wanted == Wanted::OldAndNew);
         let Windows::Hops(hops) = self.shape.windows else {
             let mut reader = self.store.read(i64::MIN..=i64::MAX, u64::MAX);
@@ -346,9 +324,9 @@ impl Kept {
             return changes.done();
         };
         // The windows that change have all their panes near those that do.
-        let panes = || updates.keys.iter().map(|(key, ..)| key.place.at);
-        let low = panes().min().map_or(0, |pane| self.store.stretch(hops.first_start(pane)));
-        let high = panes().max().map_or(0, |pane| self.store.stretch(hops.last_start(pane).saturating_add(hops.size)));
+        let (first, last) = updates.places.span();
+        let low = self.store.stretch(hops.first_start(first));
+        let high = self.store.stretch(hops.last_start(last).saturating_add(hops.size));
         let mut reader = self.store.read(low..=high, u64::MAX);
         if hops.advance == hops.size {
             changes.singles(updates, &mut reader, |place| Some(hops.bounds(place.at)));
@@ -407,11 +385,11 @@ impl Kept {
 }
 
 /// An epoch's parcels together, in the order in which they are applied.
-struct Updates {
+pub(super) struct Updates {
     stream_time: i64,
     groups: Vec<u32>,
     places: Places,
-    accums: Accums,
+    pub(super) accums: Accums,
     sessions: Vec<(i64, i64)>,
 }
 
@@ -419,42 +397,80 @@ impl Updates {
     /// All groups have numbers less than `end`.
     fn of(mut parcels: Vec<Parcel<Vec<u32>>>, end: usize) -> Self {
         parcels.sort_by_key(|p| p.order);
-        let (groups, places, accums, sessions) = Default::default();
-        let mut all = Updates { stream_time: i64::MIN, groups, places, accums, sessions };
-        for parcel in parcels {
-            all.stream_time = all.stream_time.max(parcel.stream_time);
-            if all.groups.is_empty() {
-                all.groups = parcel.groups;
-            } else {
-                all.groups.extend(parcel.groups);
+        let room = parcels.iter().map(|parcel| parcel.groups.len()).sum();
+        let mut parcels = parcels.into_iter();
+        let mut all = match (parcels.len(), parcels.next()) {
+            (1, Some(Parcel { stream_time, groups, places, accums, sessions, .. })) => {
+                Updates { stream_time, groups, places, accums, sessions }
             }
-            all.places.append(parcel.places);
-            all.accums.append(parcel.accums);
-            all.sessions.extend(parcel.sessions);
-        }
+            (_, first) => {
+                let (groups, places, accums) =
+                    (Vec::with_capacity(room), Places::with_room(room), Accums::with_room(room));
+                let mut all = Updates { stream_time: i64::MIN, groups, places, accums, sessions: Vec::new() };
+                first.into_iter().for_each(|parcel| all.append(parcel));
+                all
+            }
+        };
+        parcels.for_each(|parcel| all.append(parcel));
         all.in_order(end)
+    }
+
+    fn append(&mut self, parcel: Parcel<Vec<u32>>) {
+        self.stream_time = self.stream_time.max(parcel.stream_time);
+        self.groups.extend(parcel.groups);
+        self.places.append(parcel.places);
+        self.accums.append(parcel.accums);
+        self.sessions.extend(parcel.sessions);
     }
 
     /// By group, then by place; those of one place in the order in which they stand.
     fn in_order(mut self, end: usize) -> Updates {
-        let mut order = by_group(&self.groups, end);
-        let (groups, mut places) = (in_order(&self.groups, &order), self.places.in_order(&order));
-        let place = |at: &u32| self.places.get(*at as usize);
-        let mut moved = false;
-        let mut from = 0;
-        for same in groups.chunk_by(|a, b| a == b) {
-            let to = from + same.len();
-            if (from + 1..to).any(|at| places.get(at) < places.get(at - 1)) {
-                order[from..to].sort_by_key(place);
-                moved = true;
-            }
-            from = to;
+        let order = by_group(&self.groups, &self.places.ascending(), end);
+        let (groups, places) = (in_order(&self.groups, &order), self.places.in_order(&order));
+        let (accums, sessions) = (self.accums.in_order(&order), in_order(&self.sessions, &order));
+        Updates { groups, places, accums, sessions, ..self }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    #[inline]
+    pub(super) fn key(&self, at: usize) -> Key {
+        Key { group: self.groups[at], place: self.places.get(at) }
+    }
+
+    /// Those of each key as one, where they are in order.
+    fn added_up(mut self) -> Updates {
+        let end = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        let is_first = |at: &u32| {
+            let at = *at as usize;
+            at == 0 || self.groups[at] != self.groups[at - 1] || self.places.get(at) != self.places.get(at - 1)
+        };
+        let firsts: Vec<u32> = (0..end).filter(is_first).collect();
+        if firsts.len() == self.len() {
+            return self;
         }
-        if moved {
-            places = self.places.in_order(&order);
+        let (groups, places) = (in_order(&self.groups, &firsts), self.places.in_order(&firsts));
+        Updates { groups, places, accums: self.accums.sums(&firsts), sessions: Vec::new(), ..self }
+    }
+
+    /// A run of an epoch for each stretch of places.
+    fn runs(mut self, epoch: u64, stretch_of: impl Fn(i64) -> i64) -> Vec<(i64, Run<Keys>)> {
+        let (first, last) = self.places.span();
+        // Nearly always.
+        if stretch_of(first) == stretch_of(last) {
+            return vec![(stretch_of(first), Run::of(epoch, Keys::of(self.groups, self.places), self.accums))];
         }
-        let accums = self.accums.in_order(&order);
-        Updates { groups, places, accums, sessions: in_order(&self.sessions, &order), ..self }
+        let mut stretches: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for (at, n) in (0..self.len()).zip(0..) {
+            stretches.entry(stretch_of(self.places.get(at).at)).or_default().push(n);
+        }
+        let run = |(stretch, those): (i64, Vec<u32>)| {
+            let keys = Keys::of(in_order(&self.groups, &those), self.places.in_order(&those));
+            (stretch, Run::of(epoch, keys, self.accums.in_order(&those)))
+        };
+        stretches.into_iter().map(run).collect()
     }
 }
 

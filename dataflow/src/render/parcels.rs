@@ -21,7 +21,7 @@ pub struct Parcel<G = Names> {
     pub stream_time: i64,
     /// The groups.
     pub groups: G,
-    /// Of each its place, where there are panes.
+    /// Of each its place; all the same where there are no panes.
     pub places: Places,
     /// What is added.
     pub accums: Accums,
@@ -91,6 +91,8 @@ pub fn owner(group: &[u8], peers: u64) -> u64 {
 #[derive(Default)]
 pub(super) struct Entries {
     epoch: u64,
+    /// So many there may be.
+    room: usize,
     /// The worker that keeps each; empty when there is one worker.
     owners: Vec<u32>,
     /// Of each group the number that it has here for its owner, or while it has none its place among the owner's `new` with
@@ -141,6 +143,7 @@ impl Entries {
     pub(super) fn new(epoch: u64, room: usize) -> Self {
         Entries {
             epoch,
+            room,
             numbers: Vec::with_capacity(room),
             places: Places::with_room(room),
             accums: Accums::with_room(room),
@@ -180,9 +183,13 @@ impl Entries {
         }
         if let Some(apart) = keys.apart() {
             if let Apart::Shorts(shorts) = apart {
+                if self.shorts.is_empty() {
+                    self.shorts.reserve(self.room);
+                }
                 self.shorts.resize(entry, Short::default());
                 self.shorts.push(shorts[row]);
             }
+            groups.expect(keys, row);
             self.asked.entries.push(entry);
             self.asked.rows.push(row);
             if self.asked.rows.len() >= TOGETHER {

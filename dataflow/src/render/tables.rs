@@ -5,7 +5,7 @@ use super::parcels::{Names, Parcel, owner};
 use super::port::Flow;
 use super::table_changes::TableChanges;
 use super::{SharedReports, steps};
-use crate::arrange::{Accum, Accums, KeyList, PackedKeys};
+use crate::arrange::{Accum, Accums, KeyList, PackedKeys, Place, Places};
 use crate::plan::Pipeline as Steps;
 use crate::plan::aggregate::AggregateFunction;
 use crate::row::packed;
@@ -213,10 +213,10 @@ impl Parcels {
     }
 
     fn done(self) -> impl Iterator<Item = Parcel> {
-        (0..).zip(self.parcels).filter(|(_, (_, accums))| !accums.is_empty()).map(|(target, (keys, accums))| Parcel {
-            groups: Names::Keys(keys),
-            accums,
-            ..Parcel::new(target, (0, 0), i64::MIN)
+        (0..).zip(self.parcels).filter(|(_, (_, accums))| !accums.is_empty()).map(|(target, (keys, accums))| {
+            let mut places = Places::default();
+            places.extend(Place::default(), accums.len());
+            Parcel { groups: Names::Keys(keys), places, accums, ..Parcel::new(target, (0, 0), i64::MIN) }
         })
     }
 }

@@ -318,13 +318,14 @@ fn bigint(v: i64) -> u64 {
 
 /// Each number another one, with bits that depend on all of it.
 #[inline]
-pub(crate) fn spread(v: u64) -> u64 {
+fn spread(v: u64) -> u64 {
     let product = v.wrapping_mul(MIX);
     product ^ product >> 32
 }
 
+/// A hash of both.
 #[inline]
-fn mix(hash: u64, v: u64) -> u64 {
+pub(crate) fn mix(hash: u64, v: u64) -> u64 {
     let product = u128::from(hash ^ v ^ MIX) * u128::from(MIX);
     (product >> 64) as u64 ^ product as u64
 }
