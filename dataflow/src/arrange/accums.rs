@@ -46,6 +46,10 @@ impl Accums {
 
     /// Appends all of another list.
     pub fn append(&mut self, mut other: Accums) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
         if !self.parts.is_empty() || !other.parts.is_empty() {
             self.parts.resize(self.len(), None);
             self.parts.append(&mut other.parts);
@@ -207,7 +211,7 @@ mod tests {
         many.add_row(2, 6);
         assert_eq!((0..5).map(|i| many.parts(i).0).collect::<Vec<_>>(), [2, 4, 4, 3, 2]);
         assert_eq!(many.times().iter().collect::<Vec<_>>(), [7, 9, 6, 7, 7]);
-        let mut many = Accums::with_room(9);
+        let mut many = Accums::default();
         for at in [0, 1, 2, 3, 1, 1] {
             let mut one = Accums::default();
             one.push(all[at].clone());

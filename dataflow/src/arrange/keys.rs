@@ -168,6 +168,10 @@ impl Places {
 
     /// Appends all of another list.
     pub fn append(&mut self, other: Places) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
         let all_have_starts = self.at.len() == self.len && other.at.len() == other.len;
         let none_has = self.at.is_empty() && other.at.is_empty();
         if self.marks.is_empty() && other.marks.is_empty() && (all_have_starts || none_has) {
@@ -482,8 +486,7 @@ mod tests {
                 list
             };
             let (head, tail) = places.split_at(cut.min(places.len()));
-            let mut all = Places::with_room(places.len());
-            all.append(list(head));
+            let mut all = list(head);
             all.append(list(tail));
             let back: Vec<u32> = (0..u32::try_from(places.len()).unwrap()).rev().collect();
             let back = all.in_order(&back);

@@ -140,12 +140,8 @@ impl Narrow {
     /// Appends all of another list.
     pub fn append(&mut self, other: Narrow) {
         if self.is_empty() {
-            self.base = other.base;
-            // The room for more stays.
-            if self.short.capacity() <= other.len() {
-                *self = other;
-                return;
-            }
+            *self = other;
+            return;
         }
         if self.base == other.base && self.long.is_empty() && other.long.is_empty() {
             return self.short.extend_from_slice(&other.short);
@@ -258,7 +254,6 @@ mod tests {
         fn numbers_come_back(
             numbers in prop::collection::vec(prop_oneof![4 => -9i64..9, 1 => Just(i64::MIN), 1 => any::<i64>()], 0..12),
             cut in 0..12usize,
-            room in 0..12usize,
             others in prop::collection::vec((0..12usize, prop_oneof![-9i64..9, Just(i64::MIN), any::<i64>()]), 0..4),
         ) {
             let list = |numbers: &[i64]| {
@@ -268,8 +263,7 @@ mod tests {
             };
             let mut numbers = numbers;
             let (head, tail) = numbers.split_at(cut.min(numbers.len()));
-            let mut narrow = Narrow::with_room(room);
-            narrow.append(list(head));
+            let mut narrow = list(head);
             narrow.append(list(tail));
             prop_assert_eq!(narrow.len(), numbers.len());
             for (at, other) in others {

@@ -74,16 +74,8 @@ impl<S: Slot> Slots<S> {
 
     #[inline]
     fn place(&self, tag: u32, same: impl Fn(&S) -> bool) -> Option<usize> {
-        for at in (0..).map(|nth| self.nth(tag, nth)) {
-            let slot = &self.slots[at];
-            if slot.is_free() {
-                return None;
-            }
-            if same(slot) {
-                return Some(at);
-            }
-        }
-        None
+        let mut taken = (0..).map(|nth| self.nth(tag, nth)).take_while(|at| !self.slots[*at].is_free());
+        taken.find(|at| same(&self.slots[*at]))
     }
 
     /// Puts in one that is not there.
@@ -141,10 +133,11 @@ impl<S: Slot> Slots<S> {
     }
 }
 
-/// Something will be looked at: it begins to come from memory, and nobody waits for it yet.
+/// Something will be looked at: it begins to come from memory, and nobody waits for it yet. Where Rust has no instruction for
+/// that it is read, for which a processor need not wait either while it can go on.
 #[inline]
 #[allow(unsafe_code, reason = "the processor's instruction, which only takes a hint")]
-pub fn prefetch<T>(value: &T) {
+pub fn prefetch<T: Copy>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 processor knows it, and it reads nothing that the program could see.
     unsafe {
@@ -152,7 +145,7 @@ pub fn prefetch<T>(value: &T) {
         _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    std::hint::black_box(*value);
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What an epoch's updates change in the rows of a table: the rows before and after, finished some thousand at a time.
 
 use super::finish::{CHUNK, Items};
-use super::keyed::{Shape, Updates};
+use super::keyed::Shape;
 use super::sessions::Touched;
 use super::table_changes::TableChanges;
+use super::updates::Updates;
 use super::windows::Hops;
 use crate::arrange::reader::Reader;
 use crate::arrange::{Accum, Dictionary, Key, Keys, Part, Place};

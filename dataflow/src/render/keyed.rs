@@ -14,10 +14,10 @@ use super::parcels::Parcel;
 use super::port::Flow;
 use super::sessions::{self, Arrival, Latest, Touched};
 use super::table_changes::{TableChange, TableChanges, Wanted};
+use super::updates::Updates;
 use super::windows::Hops;
-use crate::arrange::keys::{ascending, by_group};
-use crate::arrange::narrow::in_order;
-use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Part, Place, Places, Run, Store};
+use crate::arrange::keys::ascending;
+use crate::arrange::{Accum, Accums, Dictionary, Key, Keys, Part, Place, Places, Store};
 use crate::safepoint;
 use crate::views::change::Bounds;
 use std::cell::RefCell;
@@ -381,96 +381,6 @@ impl Kept {
             groups.forget(self.store.first_epoch());
             self.latest.forget(self.store.stretch_start(before), horizon);
         }
-    }
-}
-
-/// An epoch's parcels together, in the order in which they are applied.
-pub(super) struct Updates {
-    stream_time: i64,
-    groups: Vec<u32>,
-    places: Places,
-    pub(super) accums: Accums,
-    sessions: Vec<(i64, i64)>,
-}
-
-impl Updates {
-    /// All groups have numbers less than `end`.
-    fn of(mut parcels: Vec<Parcel<Vec<u32>>>, end: usize) -> Self {
-        parcels.sort_by_key(|p| p.order);
-        let room = parcels.iter().map(|parcel| parcel.groups.len()).sum();
-        let mut parcels = parcels.into_iter();
-        let mut all = match (parcels.len(), parcels.next()) {
-            (1, Some(Parcel { stream_time, groups, places, accums, sessions, .. })) => {
-                Updates { stream_time, groups, places, accums, sessions }
-            }
-            (_, first) => {
-                let (groups, places, accums) =
-                    (Vec::with_capacity(room), Places::with_room(room), Accums::with_room(room));
-                let mut all = Updates { stream_time: i64::MIN, groups, places, accums, sessions: Vec::new() };
-                first.into_iter().for_each(|parcel| all.append(parcel));
-                all
-            }
-        };
-        parcels.for_each(|parcel| all.append(parcel));
-        all.in_order(end)
-    }
-
-    fn append(&mut self, parcel: Parcel<Vec<u32>>) {
-        self.stream_time = self.stream_time.max(parcel.stream_time);
-        self.groups.extend(parcel.groups);
-        self.places.append(parcel.places);
-        self.accums.append(parcel.accums);
-        self.sessions.extend(parcel.sessions);
-    }
-
-    /// By group, then by place; those of one place in the order in which they stand.
-    fn in_order(mut self, end: usize) -> Updates {
-        let order = by_group(&self.groups, &self.places.ascending(), end);
-        let (groups, places) = (in_order(&self.groups, &order), self.places.in_order(&order));
-        let (accums, sessions) = (self.accums.in_order(&order), in_order(&self.sessions, &order));
-        Updates { groups, places, accums, sessions, ..self }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.groups.len()
-    }
-
-    #[inline]
-    pub(super) fn key(&self, at: usize) -> Key {
-        Key { group: self.groups[at], place: self.places.get(at) }
-    }
-
-    /// Those of each key as one, where they are in order.
-    fn added_up(mut self) -> Updates {
-        let end = u32::try_from(self.len()).unwrap_or(u32::MAX);
-        let is_first = |at: &u32| {
-            let at = *at as usize;
-            at == 0 || self.groups[at] != self.groups[at - 1] || self.places.get(at) != self.places.get(at - 1)
-        };
-        let firsts: Vec<u32> = (0..end).filter(is_first).collect();
-        if firsts.len() == self.len() {
-            return self;
-        }
-        let (groups, places) = (in_order(&self.groups, &firsts), self.places.in_order(&firsts));
-        Updates { groups, places, accums: self.accums.sums(&firsts), sessions: Vec::new(), ..self }
-    }
-
-    /// A run of an epoch for each stretch of places.
-    fn runs(mut self, epoch: u64, stretch_of: impl Fn(i64) -> i64) -> Vec<(i64, Run<Keys>)> {
-        let (first, last) = self.places.span();
-        // Nearly always.
-        if stretch_of(first) == stretch_of(last) {
-            return vec![(stretch_of(first), Run::of(epoch, Keys::of(self.groups, self.places), self.accums))];
-        }
-        let mut stretches: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        for (at, n) in (0..self.len()).zip(0..) {
-            stretches.entry(stretch_of(self.places.get(at).at)).or_default().push(n);
-        }
-        let run = |(stretch, those): (i64, Vec<u32>)| {
-            let keys = Keys::of(in_order(&self.groups, &those), self.places.in_order(&those));
-            (stretch, Run::of(epoch, keys, self.accums.in_order(&those)))
-        };
-        stretches.into_iter().map(run).collect()
     }
 }
 

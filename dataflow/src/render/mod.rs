@@ -38,6 +38,7 @@ mod streaks;
 pub mod table_changes;
 pub mod tables;
 pub mod turns;
+mod updates;
 pub mod windows;
 pub mod within;
 

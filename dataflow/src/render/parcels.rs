@@ -91,8 +91,6 @@ pub fn owner(group: &[u8], peers: u64) -> u64 {
 #[derive(Default)]
 pub(super) struct Entries {
     epoch: u64,
-    /// So many there may be.
-    room: usize,
     /// The worker that keeps each; empty when there is one worker.
     owners: Vec<u32>,
     /// Of each group the number that it has here for its owner, or while it has none its place among the owner's `new` with
@@ -143,7 +141,6 @@ impl Entries {
     pub(super) fn new(epoch: u64, room: usize) -> Self {
         Entries {
             epoch,
-            room,
             numbers: Vec::with_capacity(room),
             places: Places::with_room(room),
             accums: Accums::with_room(room),
@@ -184,7 +181,7 @@ impl Entries {
         if let Some(apart) = keys.apart() {
             if let Apart::Shorts(shorts) = apart {
                 if self.shorts.is_empty() {
-                    self.shorts.reserve(self.room);
+                    self.shorts.reserve(self.numbers.capacity());
                 }
                 self.shorts.resize(entry, Short::default());
                 self.shorts.push(shorts[row]);

@@ -26,43 +26,13 @@ pub(super) fn find(all: &[u8], start: usize, end: usize, expected: usize, places
         }
         all
     };
-    find_by(all, start, end, expected, places, look, write)
-}
-
-/// Writes down which bits are set, from a base on.
-#[inline(always)]
-fn write(mut quotes: u64, base: u16, places: &mut [u16; BLOCK]) {
-    // Eight in one go, although there may be fewer: how many there are cannot be foreseen.
-    let eights = quotes.count_ones().div_ceil(8) as usize;
-    for place in places.as_chunks_mut::<8>().0.iter_mut().take(eights).flatten() {
-        *place = base.wrapping_add(quotes.trailing_zeros() as u16);
-        quotes &= quotes.wrapping_sub(1);
-    }
-}
-
-/// [`find`] with the instructions of AVX2, that look at 32 bytes.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-#[allow(unsafe_code, reason = "a block is looked at in half the time")]
-#[inline]
-pub(super) fn find_avx2(all: &[u8], start: usize, end: usize, expected: usize, places: &mut [u16]) -> Option<bool> {
-    use std::arch::x86_64::{
-        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_set1_epi8,
-    };
-    let look = |block: &[u8; BLOCK]| {
-        let mut all = Masks { quotes: 0, odd: 0, high: 0 };
-        let bits = |bytes: __m256i| u64::from(_mm256_movemask_epi8(bytes) as u32);
-        for (i, bytes) in block.as_chunks::<32>().0.iter().enumerate() {
-            // SAFETY: it reads 32 bytes, which are there.
-            let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
-            let backslash = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\\' as i8));
-            let control = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1f)), bytes);
-            all.quotes |= bits(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8))) << (32 * i);
-            all.odd |= bits(_mm256_or_si256(backslash, control)) << (32 * i);
-            all.high |= bits(bytes) << (32 * i);
+    let write = |mut quotes: u64, base: u16, places: &mut [u16; BLOCK]| {
+        // Eight in one go, although there may be fewer: how many there are cannot be foreseen.
+        let eights = quotes.count_ones().div_ceil(8) as usize;
+        for place in places.as_chunks_mut::<8>().0.iter_mut().take(eights).flatten() {
+            *place = base.wrapping_add(quotes.trailing_zeros() as u16);
+            quotes &= quotes.wrapping_sub(1);
         }
-        all
     };
     find_by(all, start, end, expected, places, look, write)
 }
@@ -220,14 +190,6 @@ mod tests {
             prop_assert_eq!(&run(find, &all, end, expected), &right);
             if !text.len().is_multiple_of(BLOCK) {
                 prop_assert_eq!(run(find, &all[..end], end, expected), None);
-            }
-            #[cfg(target_arch = "x86_64")]
-            if crate::decode::skim::has_avx2() {
-                #[allow(unsafe_code, reason = "the processor was asked")]
-                let find = |all: &[u8], start, end, expected, places: &mut [u16]| unsafe {
-                    find_avx2(all, start, end, expected, places)
-                };
-                prop_assert_eq!(&run(find, &all, end, expected), &right);
             }
             #[cfg(target_arch = "x86_64")]
             if crate::decode::skim::has_avx512() {

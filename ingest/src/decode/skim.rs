@@ -115,9 +115,7 @@ impl Skim {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     fn read_avx2(&mut self, all: &[u8], texts: impl Iterator<Item = Range<usize>>) -> (usize, bool) {
-        self.read_by(all, texts, |all, start, end, expected, places| {
-            quotes::find_avx2(all, start, end, expected, places)
-        })
+        self.read_by(all, texts, quotes::find)
     }
 
     /// [`Skim::read`] with what finds quotes.
@@ -222,7 +220,7 @@ impl Skim {
 
 /// The processor has what [`Skim::read_avx2`] is made of.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn has_avx2() -> bool {
+fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
