@@ -6,6 +6,7 @@
 
 pub mod row;
 pub mod time;
+pub mod prefetch;
 pub mod safepoint;
 pub mod sql;
 pub mod bind;

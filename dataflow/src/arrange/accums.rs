@@ -44,6 +44,12 @@ impl Accums {
         &self.times
     }
 
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, more: usize) {
+        self.rows.reserve(more);
+        self.times.reserve(more);
+    }
+
     /// Appends all of another list.
     pub fn append(&mut self, mut other: Accums) {
         if self.is_empty() {

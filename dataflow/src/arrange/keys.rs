@@ -166,6 +166,13 @@ impl Places {
         at().min().zip(at().max()).unwrap_or_default()
     }
 
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, more: usize) {
+        if !self.at.is_empty() {
+            self.at.reserve(more);
+        }
+    }
+
     /// Appends all of another list.
     pub fn append(&mut self, other: Places) {
         if self.is_empty() {

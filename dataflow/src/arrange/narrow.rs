@@ -137,6 +137,11 @@ impl Narrow {
         self.short = Vec::new();
     }
 
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, more: usize) {
+        if self.long.is_empty() { self.short.reserve(more) } else { self.long.reserve(more) }
+    }
+
     /// Appends all of another list.
     pub fn append(&mut self, other: Narrow) {
         if self.is_empty() {

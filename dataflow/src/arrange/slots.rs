@@ -1,5 +1,7 @@
 //! A hash table whose slots say themselves where they belong: it grows without a look at what they stand for.
 
+use crate::prefetch::prefetch;
+
 /// What a table holds: a slot that is taken, or free.
 pub trait Slot: Copy {
     /// Nothing.
@@ -36,10 +38,11 @@ impl<S: Slot> Slots<S> {
         (if nth < 2 { home ^ nth } else { (home & !1) + nth }) & (self.slots.len() - 1)
     }
 
-    /// A tag will be looked for: its home begins to come from memory. Who looks for many says so first for all of them.
+    /// A tag will be looked for: its home and what is behind its neighbour begin to come from memory. Who looks for many says
+    /// so first for all of them.
     #[inline]
     pub fn expect(&self, tag: u32) {
-        prefetch(&self.slots[self.nth(tag, 0)]);
+        [0, 2].iter().for_each(|nth| prefetch(&self.slots[self.nth(tag, *nth)]));
     }
 
     /// The numbers of the slots where a tag is looked for at first.
@@ -103,6 +106,11 @@ impl<S: Slot> Slots<S> {
         (self.taken + 1) * 4 > self.slots.len() * 3
     }
 
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Those that are taken.
     pub fn iter(&self) -> impl Iterator<Item = &S> {
         self.slots.iter().filter(|slot| !slot.is_free())
@@ -131,21 +139,6 @@ impl<S: Slot> Slots<S> {
             self.taken += 1;
         }
     }
-}
-
-/// Something will be looked at: it begins to come from memory, and nobody waits for it yet. Where Rust has no instruction for
-/// that it is read, for which a processor need not wait either while it can go on.
-#[inline]
-#[allow(unsafe_code, reason = "the processor's instruction, which only takes a hint")]
-pub fn prefetch<T: Copy>(value: &T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor knows it, and it reads nothing that the program could see.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    std::hint::black_box(*value);
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ use super::turns::{self, Summary, Turn, Turns};
 use super::windows::Hops;
 use super::{SharedReports, steps};
 use crate::arrange::narrow::in_order;
-use crate::arrange::slots::prefetch;
 use crate::arrange::{Accum, Groups, Part, Place, gathered};
 use crate::plan::aggregate::{AggregateCall, AggregateFunction};
 use crate::plan::{NamedExpr, Windowing};
+use crate::prefetch::prefetch;
 use crate::row::packed;
 use crate::row::packer::{Apart, Basis, Packer};
 use crate::row::{Batch, Origin};
@@ -252,7 +252,7 @@ struct Combiner {
     epochs: BTreeMap<u64, (Capability<u64>, Entries)>,
     cache: Cache,
     /// How many entries went out last.
-    room: usize,
+    last: usize,
 }
 
 /// Partial accumulators of a stream's groups, exchanged later by [`Parcel::target`]. `split`: the input's partitions are
@@ -276,7 +276,7 @@ pub fn render<'scope>(
         turns: Turns::default(),
         epochs: BTreeMap::new(),
         cache: Cache::new(),
-        room: 0,
+        last: 0,
     };
     let (view, reports) = (view.to_owned(), reports.clone());
     let ordered = split && combiner.grouping.window.is_some();
@@ -341,8 +341,8 @@ impl Combiner {
         send: &mut impl FnMut(&Capability<u64>, Vec<Parcel>),
     ) {
         let epoch = *capability.time();
-        let room = self.room;
-        let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Entries::new(epoch, room)));
+        let last = self.last;
+        let (_, groups) = self.epochs.entry(epoch).or_insert_with(|| (capability, Entries::new(epoch, last)));
         groups.stream_time = groups.stream_time.max(Some(prepared.span.1));
         self.cache.turn_to(epoch, &prepared.keys);
         let numbered = &mut self.groups.borrow_mut();
@@ -369,7 +369,7 @@ impl Combiner {
             && let Some((capability, groups)) = self.epochs.remove(&epoch)
         {
             self.cache.forget();
-            self.room = groups.accums.len();
+            self.last = groups.accums.len();
             let parcels = groups.parcels(numbered, (0, 0));
             send(&capability, parcels);
         }
@@ -387,7 +387,7 @@ impl Combiner {
             if epoch == self.cache.epoch {
                 self.cache.forget();
             }
-            self.room = groups.accums.len();
+            self.last = groups.accums.len();
             let parcels = groups.parcels(&mut self.groups.borrow_mut(), (0, 0));
             send(&capability, parcels);
         }
@@ -397,8 +397,8 @@ impl Combiner {
     /// so it may be joined with its neighbours here; another goes on its own, with the time that decides for it.
     fn sessions(&mut self, epoch: u64, prepared: &Prepared, before: i64, gap: i64, grace: i64) -> Vec<Parcel> {
         let order = (prepared.origin.partition, prepared.origin.sequence);
-        let mut groups = Entries::new(epoch, self.room);
-        groups.sessions.reserve(self.room);
+        let mut groups = Entries::new(epoch, self.last);
+        groups.sessions.reserve(self.last);
         groups.stream_time = Some(prepared.span.1);
         // Entries of one batch: it knows none of the one before.
         self.cache.turn_to(0, &prepared.keys);
@@ -432,7 +432,7 @@ impl Combiner {
         }
         groups.number(numbered, &prepared.keys);
         self.cache.forget();
-        self.room = groups.accums.len();
+        self.last = groups.accums.len();
         groups.parcels(numbered, order)
     }
 }

@@ -39,7 +39,8 @@ const BLOCK: usize = 256;
 struct Copy {
     lookup: Lookup,
     key_types: Vec<SqlType>,
-    value_types: Vec<SqlType>,
+    /// Of each value column, and whether it is read.
+    value_types: Vec<(SqlType, bool)>,
     index: Index,
     /// The first is what a lookup gets that finds nothing.
     rows: Vec<Box<[Value]>>,
@@ -165,7 +166,8 @@ impl Index {
 impl Copy {
     fn new(lookup: Lookup) -> Self {
         let key_types: Vec<SqlType> = lookup.schema.key.iter().map(|c| c.ty.clone()).collect();
-        let value_types = lookup.schema.value.iter().map(|c| c.ty.clone()).collect();
+        let is_read = |value: usize| lookup.columns.contains(&(key_types.len() + value));
+        let value_types = (0..).zip(&lookup.schema.value).map(|(at, c)| (c.ty.clone(), is_read(at))).collect();
         let index = match key_types.as_slice() {
             [SqlType::Int | SqlType::Bigint] => Index::Whole(HashMap::default(), None),
             _ => Index::Packed(HashMap::default()),
@@ -193,7 +195,14 @@ impl Copy {
                 let next = self.free.last().copied().unwrap_or(self.rows.len());
                 let at = self.index.get_or_insert(&row, change.key, next);
                 let mut rest = value;
-                row.extend(packed::pop_all(&mut rest, &self.value_types));
+                row.reserve_exact(self.value_types.len() + 1);
+                row.extend(self.value_types.iter().map(|(ty, is_read)| match is_read {
+                    true => packed::pop(&mut rest, ty),
+                    false => {
+                        packed::skip(&mut rest, ty);
+                        Value::Null
+                    }
+                }));
                 row.push(Value::Bigint(change.time));
                 let read = self.lookup.columns.iter().map(|&c| row.get(c).cloned().unwrap_or(Value::Null)).collect();
                 if at == self.rows.len() {

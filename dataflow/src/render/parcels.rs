@@ -137,8 +137,9 @@ const PENDING: u32 = 1 << 31;
 const TOGETHER: usize = 256;
 
 impl Entries {
-    /// Of this epoch, with room for so many.
-    pub(super) fn new(epoch: u64, room: usize) -> Self {
+    /// Of this epoch, with room for a little more than the last one had.
+    pub(super) fn new(epoch: u64, last: usize) -> Self {
+        let room = last + last / 8;
         Entries {
             epoch,
             numbers: Vec::with_capacity(room),
@@ -209,6 +210,7 @@ impl Entries {
     fn ask(&mut self, groups: &mut Groups, keys: &Packer) {
         let Asked { mut entries, mut rows, mut found } = std::mem::take(&mut self.asked);
         groups.known(keys, &rows, self.epoch, &mut found);
+        keys.expect(rows.iter().zip(&found).filter(|(_, group)| group.is_none()).map(|(row, _)| *row));
         for ((entry, row), group) in entries.drain(..).zip(rows.drain(..)).zip(found.drain(..)) {
             match group {
                 Some(group) => self.name(entry, group),

@@ -21,11 +21,14 @@ impl Updates {
     /// All groups have numbers less than `end`.
     pub(super) fn of(mut parcels: Vec<Parcel<Vec<u32>>>, end: usize) -> Self {
         parcels.sort_by_key(|p| p.order);
+        let mut more: usize = parcels.iter().map(|parcel| parcel.groups.len()).sum();
         let (groups, places, accums, sessions) = Default::default();
         let mut all = Updates { stream_time: i64::MIN, groups, places, accums, sessions };
         for parcel in parcels {
+            more -= parcel.groups.len();
+            let is_first = all.groups.is_empty();
             all.stream_time = all.stream_time.max(parcel.stream_time);
-            if all.groups.is_empty() {
+            if is_first {
                 all.groups = parcel.groups;
             } else {
                 all.groups.extend(parcel.groups);
@@ -33,8 +36,21 @@ impl Updates {
             all.places.append(parcel.places);
             all.accums.append(parcel.accums);
             all.sessions.extend(parcel.sessions);
+            if is_first && !all.groups.is_empty() {
+                all.reserve(more);
+            }
         }
         all.in_order(end)
+    }
+
+    /// Makes room for so many more, at once.
+    fn reserve(&mut self, more: usize) {
+        self.groups.reserve(more);
+        self.places.reserve(more);
+        self.accums.reserve(more);
+        if !self.sessions.is_empty() {
+            self.sessions.reserve(more);
+        }
     }
 
     /// By group, then by place; those of one place in the order in which they stand.

@@ -150,7 +150,8 @@ pub fn skip_all<'a>(mut bytes: &'a [u8], types: &[SqlType]) -> &'a [u8] {
     bytes
 }
 
-fn skip(bytes: &mut &[u8], ty: &SqlType) {
+/// Takes the first value off packed bytes, and makes none of it.
+pub fn skip(bytes: &mut &[u8], ty: &SqlType) {
     if take(bytes, 1).first() != Some(&VALUE) {
         return;
     }

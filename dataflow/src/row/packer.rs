@@ -7,6 +7,7 @@
 use super::SqlType;
 use super::packed::{self, NULL, VALUE, cell, push_text};
 use super::picked;
+use crate::prefetch::prefetch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, StringArray, UInt32Array};
@@ -373,6 +374,16 @@ impl Packer {
     #[inline]
     pub fn push(&self, out: &mut Vec<u8>, row: usize) {
         self.columns.iter().for_each(|c| c.push(out, row));
+    }
+
+    /// Some rows will be [pushed](Packer::push): the starts of texts that they pick begin to come from memory.
+    pub fn expect(&self, rows: impl Iterator<Item = usize> + Clone) {
+        for column in &self.columns {
+            let Cells::Picked(numbers, values) = &column.cells else { continue };
+            let starts = || rows.clone().filter_map(|row| values.value_offsets().get(numbers[row] as usize));
+            starts().for_each(prefetch);
+            starts().filter_map(|start| values.value_data().get(*start as usize)).for_each(prefetch);
+        }
     }
 
     /// True when this row has that packed key.
