@@ -18,6 +18,8 @@ pub struct Groups {
     /// The own groups that each worker calls by its numbers.
     told: Vec<Vec<u32>>,
     known: Known,
+    /// The epoch in which groups were looked through last for those that nobody needs.
+    looked: u64,
 }
 
 /// Groups by what tells their rows apart, as [codes](Groups::code).
@@ -48,6 +50,7 @@ impl Groups {
             kept: (0..peers).map(kept).collect(),
             told: vec![Vec::new(); peers],
             known: Known::Nothing,
+            looked: 0,
         }
     }
 
@@ -204,8 +207,13 @@ impl Groups {
         self.known = known;
     }
 
-    /// Forgets the groups that nobody asked for from this epoch on, and that no other worker has a number for.
-    pub fn forget(&mut self, before: u64) {
+    /// In an epoch, forgets the groups that nobody asked for from one `before` on, and that no other worker has a number for. As
+    /// all groups are looked at, it waits until half as many epochs have passed as groups are kept for.
+    pub fn forget(&mut self, before: u64, epoch: u64) {
+        if epoch.saturating_sub(self.looked) < epoch.saturating_sub(before) / 2 {
+            return;
+        }
+        self.looked = epoch;
         self.keep_known();
         let own = &mut self.kept[self.worker as usize];
         self.told.iter().flatten().filter(|number| **number != NONE).for_each(|number| own.keep(*number, before));

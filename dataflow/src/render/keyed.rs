@@ -378,7 +378,7 @@ impl Kept {
                 }
                 survives
             });
-            groups.forget(self.store.first_epoch());
+            groups.forget(self.store.first_epoch(), epoch);
             self.latest.forget(self.store.stretch_start(before), horizon);
         }
     }

@@ -384,7 +384,7 @@ mod tests {
                         kept.extend(numbers.into_iter().zip(keys).map(|(number, key)| (epoch, number, key)));
                     }
                     let before = (2 * turn + 1).saturating_sub(2 * lag);
-                    groups.forget(before);
+                    groups.forget(before, 2 * turn + 1);
                     kept.retain(|(epoch, ..)| *epoch >= before);
                     for (_, number, key) in kept {
                         prop_assert_eq!(groups.own().key(*number), key.as_slice());
