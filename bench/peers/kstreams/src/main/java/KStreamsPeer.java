@@ -135,7 +135,10 @@ public final class KStreamsPeer {
     return builder.build();
   }
 
-  /** True when what the application has committed is the end of every topic that it reads clicks from. */
+  /**
+   * True when what the application has committed is the end of every topic that it reads clicks from, and stays so: a commit
+   * between the two questions would cover what had just been written.
+   */
   static boolean drained(Admin admin) throws Exception {
     var topics = admin.listTopics().names().get().stream()
         .filter(t -> t.equals("clicks") || t.startsWith(APPLICATION) && t.endsWith("repartition")).toList();
@@ -144,8 +147,10 @@ public final class KStreamsPeer {
         .forEach(t -> t.partitions().forEach(p -> latest.put(new TopicPartition(t.name(), p.partition()), OffsetSpec.latest())));
     var ends = admin.listOffsets(latest).all().get();
     var committed = admin.listConsumerGroupOffsets(APPLICATION).partitionsToOffsetAndMetadata().get();
+    var after = admin.listOffsets(latest).all().get();
     return ends.entrySet().stream().allMatch(end -> {
       var at = committed.get(end.getKey());
+      if (after.get(end.getKey()).offset() != end.getValue().offset()) return false;
       return end.getValue().offset() == 0 || at != null && at.offset() >= end.getValue().offset();
     });
   }
