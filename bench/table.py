@@ -93,6 +93,11 @@ def load(run):
     return f"{clicks / 1e6:g} M clicks, {users:,} users"
 
 
+def windows(run):
+    kept = run["run"]["retention"]
+    return f", {kept // 60} minutes of windows" if kept else ""
+
+
 def millions(n):
     return f"{n / 1e6:.2f} M"
 
@@ -100,10 +105,8 @@ def millions(n):
 def replays(parts):
     for (_, changes, _), group in groups(runs(parts, "demo", "large", "changes", "retention"),
                                          "run.load.users", "run.changes", "run.retention"):
-        what = "every change followed" if changes else "seven tables kept"
         kept = group[0]["run"]["retention"]
-        if kept:
-            what += f", {kept // 60} minutes of windows"
+        what = ("every change followed" if changes else "seven tables kept") + windows(group[0])
         slope = group[0]["rss_slope"]
         memory = f"{median(group, 'rss_mb'):,.0f} MB" + (f", {slope:+.1f} MB a million clicks at the end" if kept and slope is not None else "")
         yield (f"files, {what}", load(group[0]), f"{millions(median(group, 'clicks_per_cpu_s'))} clicks a CPU second, "
@@ -112,7 +115,7 @@ def replays(parts):
 
 def scaling(parts):
     for name, field in (("workers", "workers"), ("processes", "processes")):
-        for _, group in groups(runs(parts, name), "run.load.users"):
+        for _, group in groups(runs(parts, name), "run.load.users", "run.retention"):
             one = [run for run in group if run["run"][field] == 1]
             two = [run for run in group if run["run"][field] == 2]
             if not one or not two:
@@ -121,7 +124,7 @@ def scaling(parts):
             text = f"{factor:.2f} × one by wall time ({millions(median(two, 'clicks_per_s'))} clicks/s)"
             if field == "processes":
                 text += f", {median(two, 'exchanged_bytes_per_click'):.1f} bytes exchanged a click"
-            yield f"two {name}", load(two[0]), text
+            yield f"two {name}{windows(two[0])}", load(two[0]), text
 
 
 def views(parts):
