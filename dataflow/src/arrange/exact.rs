@@ -153,7 +153,7 @@ impl<W: Word> Exact<W> {
     #[must_use]
     pub fn set(&mut self, word: W, group: u32, epoch: u64) -> Option<(u32, u64)> {
         let known = Use { group: group.checked_add(1)?, used: self.since_first(epoch) };
-        // A list is worth its room while a fourth of it is taken, or it is short.
+        // A list is worth its room if an eighth of it will be taken, or it is short.
         if word.place() >= self.list.len() && word.place() < (4 * self.small + 1024).min(MOST) {
             self.lengthen((word.place() + 1).next_power_of_two());
         }

@@ -106,11 +106,6 @@ impl<S: Slot> Slots<S> {
         (self.taken + 1) * 4 > self.slots.len() * 3
     }
 
-    /// How many are taken.
-    pub fn taken(&self) -> usize {
-        self.taken
-    }
-
     /// Those that are taken.
     pub fn iter(&self) -> impl Iterator<Item = &S> {
         self.slots.iter().filter(|slot| !slot.is_free())
